@@ -1,0 +1,155 @@
+//! An instance whose start was acknowledged exists from then on, as the execution that was started unless a later one
+//! took its place, with its input; what was certainly refused never appears; an end is for good.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use longhaul_types::Timestamp;
+
+use super::Invariant;
+use crate::moment::{Answer, Moment, Request, View};
+
+#[derive(Default)]
+pub(super) struct AcknowledgedStarts {
+    instances: BTreeMap<String, Starts>,
+    /// Executions whose last attempt was certainly refused, and that were never attempted otherwise.
+    refused: BTreeSet<String>,
+    inputs: BTreeMap<String, String>,
+}
+
+#[derive(Default)]
+struct Starts {
+    /// Executions that a read may show: the last acknowledged one, and those attempted since.
+    possible: BTreeSet<String>,
+    acknowledged: bool,
+    /// Calls that have no answer yet or never will, by execution.
+    open: BTreeMap<String, u64>,
+    /// Executions seen to have ended, and how.
+    ended: BTreeMap<String, View>,
+}
+
+impl AcknowledgedStarts {
+    fn answered(&mut self, instance: &str, execution: &str, answer: Answer) -> Result<(), String> {
+        let starts = self.instances.entry(instance.to_owned()).or_default();
+        let sure = answer != Answer::Unknown;
+        if sure && let Some(open) = starts.open.get_mut(execution) {
+            *open -= 1;
+        }
+        let open = starts.open.get(execution).is_some_and(|it| *it > 0);
+        match answer {
+            Answer::Done => {
+                starts.acknowledged = true;
+                // An attempt that is still open may yet, or may already, have replaced this one.
+                let still_open = starts.open.iter().filter(|(_, open)| **open > 0);
+                starts.possible = still_open.map(|(execution, _)| execution.clone()).collect();
+                starts.possible.insert(execution.to_owned());
+                self.refused.remove(execution);
+            }
+            Answer::NotDone | Answer::Exists(_) if !open => {
+                if starts.possible.len() > 1 || !starts.acknowledged {
+                    starts.possible.remove(execution);
+                }
+                if !starts.possible.contains(execution) {
+                    self.refused.insert(execution.to_owned());
+                }
+            }
+            Answer::NotFound => return Err(format!("a start of {instance} found no instance")),
+            Answer::NotDone | Answer::Exists(_) | Answer::Unknown => {}
+        }
+        Ok(())
+    }
+
+    fn seen(&mut self, instance: &str, view: &View) -> Result<(), String> {
+        if self.refused.contains(&view.execution) {
+            return Err(format!(
+                "{instance} is execution {}, whose start was refused",
+                view.execution
+            ));
+        }
+        let Some(starts) = self.instances.get_mut(instance) else {
+            return Ok(());
+        };
+        let input = self.inputs.get(&view.execution);
+        if input.is_some_and(|input| *input != view.input) {
+            return Err(format!("{instance} has another input: {view:?}"));
+        }
+        let started_by_client = input.is_some();
+        if started_by_client && !starts.possible.contains(&view.execution) {
+            return Err(format!(
+                "{instance} is execution {}, expected one of {:?}",
+                view.execution, starts.possible
+            ));
+        }
+        match starts.ended.get(&view.execution) {
+            Some(end) if end != view => {
+                return Err(format!("{instance} had ended as {end:?} and is {view:?}"));
+            }
+            None if view.status.is_terminal() => {
+                starts.ended.insert(view.execution.clone(), view.clone());
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+impl Invariant for AcknowledgedStarts {
+    fn name(&self) -> &'static str {
+        "acknowledged starts are never lost"
+    }
+
+    fn judge(&mut self, moment: &Moment, _high: Timestamp) -> Result<(), String> {
+        match moment {
+            Moment::Asked {
+                request:
+                    Request::Start {
+                        instance,
+                        execution,
+                        input,
+                        ..
+                    },
+                ..
+            } => {
+                let starts = self.instances.entry(instance.clone()).or_default();
+                *starts.open.entry(execution.clone()).or_default() += 1;
+                starts.possible.insert(execution.clone());
+                self.refused.remove(execution);
+                self.inputs.insert(execution.clone(), input.clone());
+                Ok(())
+            }
+            Moment::Answered {
+                request:
+                    Request::Start {
+                        instance,
+                        execution,
+                        ..
+                    },
+                answer,
+                ..
+            } => self.answered(instance, execution, *answer),
+            Moment::Answered {
+                request,
+                answer: Answer::NotFound,
+                ..
+            } if self.is_acknowledged(request.instance()) => {
+                Err(format!("{request:?} found no instance"))
+            }
+            Moment::Seen {
+                instance,
+                view: None,
+            } if self.is_acknowledged(instance) => Err(format!("{instance} is gone")),
+            Moment::Seen {
+                instance,
+                view: Some(view),
+            } => self.seen(instance, view),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl AcknowledgedStarts {
+    fn is_acknowledged(&self, instance: &str) -> bool {
+        self.instances
+            .get(instance)
+            .is_some_and(|starts| starts.acknowledged)
+    }
+}

@@ -1,0 +1,286 @@
+//! What happens in a run, one value per happening: the trace is made of them, and the invariants judge nothing else.
+
+use std::fmt;
+
+use longhaul_engine::Status;
+use longhaul_types::Timestamp;
+
+use crate::history::Entry;
+
+/// One happening.
+#[derive(Clone, Debug)]
+pub enum Moment {
+    /// A process of the node is up and leads its partitions.
+    Up {
+        /// Counts the processes.
+        life: u32,
+    },
+    /// A process cannot start.
+    Refused {
+        /// Why.
+        reason: String,
+        /// Whether the disk failed under it on purpose.
+        excused: bool,
+    },
+    /// A running process gave up.
+    Fault {
+        /// Why.
+        reason: String,
+        /// Whether the disk failed under it on purpose.
+        excused: bool,
+    },
+    /// The process is gone.
+    Down(Ending),
+    /// The clock was set by so many milliseconds.
+    ClockSet(i64),
+    /// A client asks for something.
+    Asked {
+        /// Names the call.
+        call: u64,
+        /// What for.
+        request: Request,
+    },
+    /// A client has an answer.
+    Answered {
+        /// To which call.
+        call: u64,
+        /// What was asked.
+        request: Request,
+        /// Which.
+        answer: Answer,
+    },
+    /// A client reads an instance.
+    Seen {
+        /// Its id.
+        instance: String,
+        /// What it is, if it is.
+        view: Option<View>,
+    },
+    /// A client reads the committed history of an instance's current generation.
+    Read {
+        /// Its id.
+        instance: String,
+        /// The generation.
+        execution: String,
+        /// The events.
+        history: Vec<Entry>,
+    },
+    /// A worker is handed a turn.
+    TurnOut {
+        /// Names the delivery.
+        delivery: u64,
+        /// Of this instance.
+        instance: String,
+        /// And generation.
+        execution: String,
+        /// Committed events.
+        past: Vec<Entry>,
+        /// New events.
+        new: Vec<Entry>,
+    },
+    /// The answer to a turn was taken.
+    TurnTaken {
+        /// Which delivery it was.
+        delivery: u64,
+        /// Of this instance.
+        instance: String,
+        /// And generation.
+        execution: String,
+        /// So many events had been committed when it was handed out.
+        past: usize,
+    },
+    /// A worker is handed an activity.
+    ActivityOut {
+        /// Names the delivery.
+        delivery: u64,
+        /// Scheduled by this instance.
+        instance: String,
+        /// In this generation.
+        execution: String,
+        /// As this action.
+        task: i32,
+        /// With this input.
+        input: String,
+    },
+    /// A worker sends an activity's result; absent if it failed.
+    ActivityDone {
+        /// Which delivery it was.
+        delivery: u64,
+        /// What it sends.
+        result: Option<String>,
+    },
+    /// The result of an activity was taken.
+    ActivityTaken {
+        /// Which delivery it was.
+        delivery: u64,
+    },
+    /// A worker loses its stream, gives an item back, or drops it without a word.
+    Setback(Setback),
+    /// No fault comes from here on.
+    Healed,
+    /// Everything should have come to rest.
+    Rest {
+        /// Work items waiting.
+        queued: u64,
+        /// Work items out.
+        out: u64,
+        /// Pairs of partitions between which messages wait to be shipped.
+        outboxes: u64,
+    },
+    /// State digests before a last loss of power and after it.
+    Survived {
+        /// Of the partitions, before.
+        before: Vec<u128>,
+        /// And after.
+        after: Vec<u128>,
+    },
+}
+
+/// How a process ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Ending {
+    /// As it should.
+    Stopped,
+    /// Without a word; the machine lives on.
+    Killed,
+    /// With the machine.
+    PowerLost,
+}
+
+/// What goes wrong with a worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Setback {
+    /// It loses its stream.
+    StreamLost,
+    /// It gives an item back.
+    Abandoned,
+    /// It forgets an item.
+    Forgotten,
+    /// It answers twice.
+    Repeated,
+    /// Its answer comes when the delivery is over.
+    Stale,
+    /// Its answer has no outcome.
+    NoOutcome,
+}
+
+/// What a client asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Request {
+    /// A start.
+    Start {
+        /// Of this instance.
+        instance: String,
+        /// As this execution.
+        execution: String,
+        /// With this input.
+        input: String,
+        /// Not before.
+        not_before: Option<Timestamp>,
+    },
+    /// An event for an instance.
+    Raise {
+        /// The instance.
+        instance: String,
+        /// The event, `sender/number`.
+        payload: String,
+    },
+    /// That an instance be suspended.
+    Suspend {
+        /// Which.
+        instance: String,
+    },
+    /// That an instance be resumed.
+    Resume {
+        /// Which.
+        instance: String,
+    },
+    /// That an instance be ended.
+    Terminate {
+        /// Which.
+        instance: String,
+        /// With its children.
+        recurse: bool,
+    },
+}
+
+/// What a client is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// It is done.
+    Done,
+    /// There is no such instance.
+    NotFound,
+    /// The instance exists already.
+    Exists(Status),
+    /// It was certainly not done.
+    NotDone,
+    /// Nobody knows.
+    Unknown,
+}
+
+/// An instance as a client sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct View {
+    /// The current generation.
+    pub execution: String,
+    /// Its state.
+    pub status: Status,
+    /// Its input.
+    pub input: String,
+    /// Its output.
+    pub output: Option<String>,
+}
+
+impl Request {
+    /// The instance it is about.
+    #[must_use]
+    pub fn instance(&self) -> &str {
+        match self {
+            Self::Start { instance, .. }
+            | Self::Raise { instance, .. }
+            | Self::Suspend { instance }
+            | Self::Resume { instance }
+            | Self::Terminate { instance, .. } => instance,
+        }
+    }
+}
+
+/// The line in the trace; histories appear by their length and their digest.
+impl fmt::Display for Moment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Read {
+                instance,
+                execution,
+                history,
+            } => write!(f, "Read {instance} {execution} {}", Summary(history)),
+            Self::TurnOut {
+                delivery,
+                instance,
+                execution,
+                past,
+                new,
+            } => write!(
+                f,
+                "TurnOut {delivery} {instance} {execution} past {} new {}",
+                Summary(past),
+                Summary(new)
+            ),
+            _ => write!(f, "{self:?}"),
+        }
+    }
+}
+
+struct Summary<'a>(&'a [Entry]);
+
+impl fmt::Display for Summary<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut hash = xxhash_rust::xxh3::Xxh3::new();
+        for entry in self.0 {
+            hash.update(&(entry.raw.len() as u64).to_le_bytes());
+            hash.update(&entry.raw);
+        }
+        write!(f, "{}:{:016x}", self.0.len(), hash.digest())
+    }
+}

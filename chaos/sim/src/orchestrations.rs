@@ -1,0 +1,408 @@
+//! The orchestrations of the workload, written as a user would: as code that is run again over its history each turn.
+//!
+//! ```text
+//!   input               what it does                                               output
+//!   seq:N               N activities one after another, each until it succeeds     their results
+//!   fan:N               N activities at once                                       their results
+//!   timers:N:MS         N timers of MS milliseconds one after another              N
+//!   mix:N               N activities, a timer and a child at once                  all their results
+//!   family:N            N children of two activities each, in any partition        their outputs
+//!   tell:ID:N           N events for ID with an activity between, then a last one  N
+//!   hear:N              takes events until N senders have sent their last one      the events
+//!   ages:N:…            the same, a new generation for every three events          the events
+//! ```
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use bytes::Bytes;
+use longhaul_engine::Status;
+use longhaul_engine::turn::{Action, Answer, Decided};
+use longhaul_types::Timestamp;
+
+use crate::history::{Entry, What};
+
+/// The number of a sender's last event.
+pub const LAST: &str = "last";
+
+/// Events of a generation of `ages`.
+const EVENTS_PER_AGE: usize = 3;
+
+/// How an orchestration ends.
+enum End {
+    Completed(String),
+    NewGeneration { input: String, carryover: Vec<Bytes> },
+}
+
+/// Answers a turn: everything that `history`, past and new, calls for and does not hold yet.
+///
+/// # Errors
+/// The history is not one of this orchestration.
+pub fn answer(history: &[Entry]) -> Result<Answer, String> {
+    let mut replay = Replay::of(history);
+    let (instance, input) = history
+        .iter()
+        .find_map(|entry| match &entry.what {
+            What::Started {
+                instance, input, ..
+            } => Some((instance.clone(), input.clone())),
+            _ => None,
+        })
+        .ok_or("a turn without ExecutionStarted")?;
+    if let Some(output) = &replay.terminated {
+        let (output, id) = (output.clone(), replay.free_id(history));
+        return Ok(ending(vec![], id, complete(Status::Terminated, output)));
+    }
+    if replay.suspended {
+        return Ok(Answer::default());
+    }
+    let end = run(&mut replay, &instance, &input);
+    if let Some(problem) = replay.problem {
+        return Err(format!("{instance}: {problem}"));
+    }
+    let (actions, next) = (replay.actions, replay.next);
+    let action = match end {
+        None => {
+            return Ok(Answer {
+                actions,
+                ..Answer::default()
+            });
+        }
+        Some(End::Completed(output)) => complete(Status::Completed, output),
+        Some(End::NewGeneration { input, carryover }) => Action::ContinueAsNew {
+            input: Some(input.into()),
+            version: None,
+            carryover,
+        },
+    };
+    Ok(ending(actions, next, action))
+}
+
+fn ending(mut actions: Vec<Decided>, id: i32, action: Action) -> Answer {
+    actions.push(Decided { id, action });
+    Answer {
+        actions,
+        ..Answer::default()
+    }
+}
+
+fn complete(status: Status, output: String) -> Action {
+    Action::Complete {
+        status,
+        result: Some(output.into()),
+        failure: None,
+    }
+}
+
+/// The output that an orchestration must end with, if its input alone decides it.
+#[must_use]
+pub fn expected(instance: &str, input: &str) -> Option<String> {
+    let results = |of: &str, count: u64| -> Vec<String> {
+        (0..count).map(|step| format!("{of}/{step}")).collect()
+    };
+    let (kind, rest) = input.split_once(':')?;
+    let number = |text: &str| text.parse::<u64>().ok();
+    Some(match kind {
+        "seq" | "fan" => results(instance, number(rest)?).join(","),
+        "timers" => rest.split_once(':')?.0.to_owned(),
+        "mix" => {
+            let mut all = results(instance, number(rest)?);
+            all.push(results(&child_id(instance, 0), 2).join(","));
+            all.join(",")
+        }
+        "family" => (0..number(rest)?)
+            .map(|child| results(&child_id(instance, child), 2).join(","))
+            .collect::<Vec<_>>()
+            .join(";"),
+        "tell" => rest.split_once(':')?.1.to_owned(),
+        _ => return None,
+    })
+}
+
+/// The id of a child.
+#[must_use]
+pub fn child_id(instance: &str, child: u64) -> String {
+    format!("{instance}.{child}")
+}
+
+/// What an activity answers: its input and, behind `#`, which delivery of it this was.
+#[must_use]
+pub fn activity_result(input: &str, delivery: u64) -> String {
+    format!("{input}#{delivery}")
+}
+
+fn run(replay: &mut Replay, instance: &str, input: &str) -> Option<End> {
+    let parts: Vec<&str> = input.splitn(3, ':').collect();
+    let number = |at: usize| parts[at].parse::<u64>().expect("the workload's own input");
+    let output = match parts[0] {
+        "seq" => {
+            let mut results = Vec::new();
+            for step in 0..number(1) {
+                results.push(replay.activity_until_it_succeeds(&format!("{instance}/{step}"))?);
+            }
+            results.join(",")
+        }
+        "fan" => {
+            let inputs: Vec<String> = (0..number(1)).map(|it| format!("{instance}/{it}")).collect();
+            replay.activities_at_once(&inputs)?.join(",")
+        }
+        "timers" => {
+            for _ in 0..number(1) {
+                replay.timer(Duration::from_millis(number(2)))?;
+            }
+            parts[1].to_owned()
+        }
+        "mix" => {
+            let inputs: Vec<String> = (0..number(1)).map(|it| format!("{instance}/{it}")).collect();
+            let timer = replay.timer(Duration::from_millis(300));
+            let child = replay.child(&child_id(instance, 0), "seq:2");
+            let mut results = replay.activities_at_once(&inputs)?;
+            timer?;
+            results.push(child??);
+            results.join(",")
+        }
+        "family" => {
+            let children: Vec<_> = (0..number(1))
+                .map(|child| replay.child(&child_id(instance, child), "seq:2"))
+                .collect();
+            let outputs: Option<Vec<String>> = children.into_iter().map(Option::flatten).collect();
+            outputs?.join(";")
+        }
+        "tell" => {
+            for event in 0..number(2) {
+                replay.send(parts[1], &format!("{instance}/{event}"));
+                replay.activity_until_it_succeeds(&format!("{instance}/{event}"))?;
+            }
+            replay.send(parts[1], &format!("{instance}/{LAST}"));
+            parts[2].to_owned()
+        }
+        "hear" => {
+            let mut heard = Heard::new(number(1), "");
+            while !heard.complete() {
+                heard.take(replay.event()?.0);
+            }
+            heard.events.join(",")
+        }
+        "ages" => return ages(replay, number(1), parts[2]),
+        other => unreachable!("the workload has no {other}"),
+    };
+    Some(End::Completed(output))
+}
+
+fn ages(replay: &mut Replay, senders: u64, before: &str) -> Option<End> {
+    let mut heard = Heard::new(senders, before);
+    for _ in 0..EVENTS_PER_AGE {
+        if heard.complete() {
+            break;
+        }
+        heard.take(replay.event()?.0);
+    }
+    let events = heard.events.join(",");
+    Some(if heard.complete() {
+        End::Completed(events)
+    } else {
+        End::NewGeneration {
+            input: format!("ages:{senders}:{events}"),
+            carryover: replay.unheard(),
+        }
+    })
+}
+
+/// Events received, in order, until every sender has said its last word.
+struct Heard {
+    senders: u64,
+    events: Vec<String>,
+    finished: BTreeSet<String>,
+}
+
+impl Heard {
+    fn new(senders: u64, before: &str) -> Self {
+        let mut heard = Self {
+            senders,
+            events: vec![],
+            finished: BTreeSet::new(),
+        };
+        for event in before.split(',').filter(|it| !it.is_empty()) {
+            heard.take(event.to_owned());
+        }
+        heard
+    }
+
+    fn take(&mut self, event: String) {
+        if let Some((sender, LAST)) = event.split_once('/') {
+            self.finished.insert(sender.to_owned());
+        }
+        self.events.push(event);
+    }
+
+    fn complete(&self) -> bool {
+        self.finished.len() as u64 == self.senders
+    }
+}
+
+/// The orchestrator's view of its history: what it asked for before, and what became of it.
+struct Replay {
+    next: i32,
+    now: Timestamp,
+    asked: BTreeMap<i32, What>,
+    results: BTreeMap<i32, Option<String>>,
+    events: std::collections::VecDeque<(String, Bytes)>,
+    suspended: bool,
+    terminated: Option<String>,
+    actions: Vec<Decided>,
+    problem: Option<String>,
+}
+
+impl Replay {
+    fn of(history: &[Entry]) -> Self {
+        let mut replay = Self {
+            next: 0,
+            now: Timestamp::EPOCH,
+            asked: BTreeMap::new(),
+            results: BTreeMap::new(),
+            events: std::collections::VecDeque::new(),
+            suspended: false,
+            terminated: None,
+            actions: vec![],
+            problem: None,
+        };
+        for entry in history {
+            replay.take(entry);
+        }
+        replay
+    }
+
+    fn take(&mut self, entry: &Entry) {
+        if entry.id >= 0 {
+            self.asked.insert(entry.id, entry.what.clone());
+            return;
+        }
+        match &entry.what {
+            What::TurnStarted => self.now = entry.at,
+            What::TaskEnded { task, result } | What::ChildEnded { task, result } => {
+                self.results.insert(*task, result.clone());
+            }
+            What::TimerFired { timer, .. } => drop(self.results.insert(*timer, None)),
+            What::EventRaised { payload } => {
+                self.events.push_back((payload.clone(), entry.raw.clone()));
+            }
+            What::Suspended => self.suspended = true,
+            What::Resumed => self.suspended = false,
+            What::Terminated { output } => self.terminated = Some(output.clone()),
+            _ => {}
+        }
+    }
+
+    fn free_id(&self, history: &[Entry]) -> i32 {
+        history.iter().map(|entry| entry.id).max().unwrap_or(-1) + 1
+    }
+
+    /// Asks for something, unless that was done before; then it must have been the same.
+    fn ask(&mut self, expected: &What, action: impl FnOnce(Timestamp) -> Action) -> i32 {
+        let id = self.next;
+        self.next += 1;
+        match self.asked.get(&id) {
+            None => self.actions.push(Decided {
+                id,
+                action: action(self.now),
+            }),
+            Some(What::TimerCreated { .. }) if matches!(expected, What::TimerCreated { .. }) => {}
+            Some(asked) if asked == expected => {}
+            Some(asked) => {
+                self.problem = Some(format!("action {id} was {asked:?} and is {expected:?}"));
+            }
+        }
+        id
+    }
+
+    fn activity(&mut self, input: &str) -> Option<Option<String>> {
+        let expected = What::TaskScheduled {
+            input: input.to_owned(),
+        };
+        let id = self.ask(&expected, |_| Action::ScheduleTask {
+            name: "work".to_owned(),
+            version: None,
+            input: Some(input.to_owned().into()),
+            tags: BTreeMap::new(),
+            trace: None,
+        });
+        let result = self.results.get(&id)?.as_deref();
+        Some(result.map(|it| it.split_once('#').map_or(it, |(input, _)| input).to_owned()))
+    }
+
+    fn activity_until_it_succeeds(&mut self, input: &str) -> Option<String> {
+        loop {
+            if let Some(result) = self.activity(input)? {
+                return Some(result);
+            }
+        }
+    }
+
+    /// One failure in the first round is made up for in a second, and so on.
+    fn activities_at_once(&mut self, inputs: &[String]) -> Option<Vec<String>> {
+        let mut done = vec![None; inputs.len()];
+        loop {
+            let mut waiting = false;
+            for (input, slot) in inputs.iter().zip(&mut done) {
+                if slot.is_none() {
+                    let result = self.activity(input);
+                    waiting |= result.is_none();
+                    *slot = result.flatten();
+                }
+            }
+            if waiting {
+                return None;
+            }
+            if done.iter().all(Option::is_some) {
+                return done.into_iter().collect();
+            }
+        }
+    }
+
+    fn timer(&mut self, delay: Duration) -> Option<()> {
+        let expected = What::TimerCreated {
+            fire_at: Timestamp::EPOCH,
+        };
+        let id = self.ask(&expected, |now| Action::CreateTimer {
+            fire_at: now + delay,
+        });
+        self.results.get(&id).map(drop)
+    }
+
+    /// The child's output once it has ended; within, `None` if it failed.
+    fn child(&mut self, instance: &str, input: &str) -> Option<Option<String>> {
+        let expected = What::ChildCreated {
+            instance: instance.to_owned(),
+        };
+        let id = self.ask(&expected, |_| Action::CreateChild {
+            instance: instance.to_owned(),
+            name: "simulated".to_owned(),
+            version: None,
+            input: Some(input.to_owned().into()),
+            tags: BTreeMap::new(),
+            trace: None,
+        });
+        self.results.get(&id).cloned()
+    }
+
+    fn send(&mut self, target: &str, payload: &str) {
+        let expected = What::EventSent {
+            target: target.to_owned(),
+            payload: payload.to_owned(),
+        };
+        self.ask(&expected, |_| Action::SendEvent {
+            instance: target.to_owned(),
+            name: "said".to_owned(),
+            data: Some(payload.to_owned().into()),
+        });
+    }
+
+    fn event(&mut self) -> Option<(String, Bytes)> {
+        self.events.pop_front()
+    }
+
+    /// Events that the next generation is to hear.
+    fn unheard(&mut self) -> Vec<Bytes> {
+        self.events.drain(..).map(|(_, raw)| raw).collect()
+    }
+}

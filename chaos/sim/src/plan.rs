@@ -1,0 +1,190 @@
+//! What a seed stands for: the node's settings, the faults in store for it, and the work it is given.
+
+use std::time::Duration;
+
+use crate::dice::Dice;
+
+/// Children of one instance.
+pub const CHILDREN_MAX: u64 = 5;
+
+/// Everything about a run that is decided before it begins.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// The seed.
+    pub seed: u64,
+    /// Partitions of the node.
+    pub partitions: u16,
+    /// Processes that die before the last one.
+    pub lives: u32,
+    /// Parts per million by which the clock runs fast.
+    pub drift_ppm: i64,
+    /// Bytes of a log segment.
+    pub segment_bytes: u64,
+    /// Batches after which the log's watermark is synced.
+    pub watermark_batches: u32,
+    /// Bytes of the log's cache.
+    pub cache_bytes: u64,
+    /// How often changed records go to storage.
+    pub checkpoint_interval: Duration,
+    /// Bytes of log after which storage is made durable.
+    pub durable_checkpoint_bytes: u64,
+    /// Bytes of instances kept in memory.
+    pub resident_bytes_max: usize,
+    /// Entries in flight.
+    pub entries_in_flight_max: usize,
+    /// Commands in an entry.
+    pub entry_commands_max: usize,
+    /// Bytes of waiting commands beyond which new work is refused.
+    pub queue_bytes_max: usize,
+    /// Longest sync of the disk, in milliseconds; most are shorter.
+    pub sync_millis: u64,
+    /// Chance of a worker to misbehave with an item, in percent.
+    pub trouble: u64,
+    /// What clients do.
+    pub stories: Vec<Story>,
+}
+
+/// What one client does, in order, whatever the node goes through.
+#[derive(Clone, Debug)]
+pub struct Story {
+    /// The instance it is about.
+    pub instance: String,
+    /// When it begins, counted from the beginning of the run.
+    pub begins: Duration,
+    /// Not before the instance of this other story was started.
+    pub after: Option<usize>,
+    /// What it does.
+    pub deed: Deed,
+}
+
+/// What a client does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Deed {
+    /// Starts the instance and waits for its end.
+    Run {
+        /// What is started.
+        input: String,
+        /// How long after the start the first turn may be.
+        delay: Option<Duration>,
+    },
+    /// The same; suspends and resumes it meanwhile.
+    Pester {
+        /// What is started.
+        input: String,
+    },
+    /// The same; ends it early, with its children.
+    End {
+        /// What is started.
+        input: String,
+    },
+    /// Raises events at an instance that another story starts.
+    Tell {
+        /// How many.
+        events: u64,
+    },
+    /// Starts the same id again and again.
+    Restart {
+        /// How often.
+        times: u64,
+    },
+}
+
+impl Plan {
+    /// The plan of a seed.
+    #[must_use]
+    pub fn of(seed: u64) -> Self {
+        let mut dice = Dice::new(seed, "plan");
+        let stories = stories(&mut dice);
+        Self {
+            seed,
+            partitions: dice.pick(&[1, 2, 4, 4]),
+            lives: u32::try_from(dice.between(2, 7)).expect("small"),
+            drift_ppm: dice.pick(&[0, 200, -200, 50_000, -50_000]),
+            segment_bytes: dice.pick(&[8 << 10, 16 << 10, 64 << 10]),
+            watermark_batches: dice.pick(&[1, 4, 32]),
+            cache_bytes: dice.pick(&[0, 4 << 10, 1 << 20]),
+            checkpoint_interval: dice.pick(&[
+                Duration::ZERO,
+                Duration::from_millis(50),
+                Duration::from_millis(300),
+                Duration::from_secs(1),
+            ]),
+            durable_checkpoint_bytes: dice.pick(&[2 << 10, 16 << 10, 1 << 20]),
+            resident_bytes_max: dice.pick(&[0, 4 << 10, 1 << 20]),
+            entries_in_flight_max: dice.pick(&[1, 2, 4]),
+            entry_commands_max: dice.pick(&[1, 4, 512]),
+            queue_bytes_max: dice.pick(&[600, 64 << 20, 64 << 20]),
+            sync_millis: dice.pick(&[1, 4, 40]),
+            trouble: dice.pick(&[0, 10, 40]),
+            stories,
+        }
+    }
+}
+
+fn stories(dice: &mut Dice) -> Vec<Story> {
+    let mut stories = Vec::new();
+    let mut add = |dice: &mut Dice, instance: String, after: Option<usize>, deed: Deed| {
+        let begins = dice.millis(0, 6_000);
+        stories.push(Story {
+            instance,
+            begins,
+            after,
+            deed,
+        });
+        stories.len() - 1
+    };
+    for number in 0..dice.between(6, 12) {
+        let input = closed_input(dice);
+        let deed = match dice.below(10) {
+            0..5 => Deed::Run { input, delay: None },
+            5 => {
+                let delay = Some(dice.millis(100, 3_000));
+                Deed::Run { input, delay }
+            }
+            6 | 7 => Deed::Pester { input },
+            _ => Deed::End { input },
+        };
+        add(dice, format!("run-{number}"), None, deed);
+    }
+    for number in 0..dice.between(1, 3) {
+        let instance = format!("ear-{number}");
+        let (clients, orchestrations) = (dice.between(1, 3), dice.below(3));
+        let senders = clients + orchestrations;
+        let input = match dice.percent(50) {
+            true => format!("hear:{senders}"),
+            false => format!("ages:{senders}:"),
+        };
+        let deed = match dice.percent(70) {
+            true => Deed::Run { input, delay: None },
+            false => Deed::Pester { input },
+        };
+        let ear = add(dice, instance.clone(), None, deed);
+        for _ in 0..clients {
+            let events = dice.between(1, 8);
+            add(dice, instance.clone(), None, Deed::Tell { events });
+        }
+        for sender in 0..orchestrations {
+            let input = format!("tell:{instance}:{}", dice.between(1, 5));
+            let deed = Deed::Run { input, delay: None };
+            // A message to an instance that does not exist is dropped.
+            add(dice, format!("mouth-{number}-{sender}"), Some(ear), deed);
+        }
+    }
+    for number in 0..dice.below(3) {
+        let times = dice.between(2, 5);
+        add(dice, format!("again-{number}"), None, Deed::Restart { times });
+    }
+    stories
+}
+
+/// Input of an orchestration that ends by itself.
+fn closed_input(dice: &mut Dice) -> String {
+    let some = dice.between(1, CHILDREN_MAX);
+    match dice.below(6) {
+        0 | 1 => format!("seq:{some}"),
+        2 => format!("fan:{}", some * 3),
+        3 => format!("timers:{some}:{}", dice.between(1, 2_500)),
+        4 => format!("mix:{some}"),
+        _ => format!("family:{some}"),
+    }
+}

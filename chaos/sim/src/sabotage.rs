@@ -1,0 +1,207 @@
+//! Bugs put into what the node is given, to see that an invariant notices. The node's own code stays as it is.
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use longhaul_engine::TableFault;
+use longhaul_partition::{Clock, Randomness};
+use longhaul_storage::keys;
+use longhaul_storage::records::SnapshotManifest;
+use longhaul_storage::rows::{Operation, Row, RowBatch, Rows};
+use longhaul_types::Timestamp;
+use longhaul_wal::{File, Files, Lock};
+use parking_lot::Mutex;
+
+/// A bug.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Sabotage {
+    /// None.
+    #[default]
+    None,
+    /// The disk says that a sync is done without doing it.
+    DeafDisk,
+    /// The store loses a row now and then.
+    LeakyStore,
+    /// The store says that its rows are durable without making them so.
+    LazyStore,
+    /// The clock shows a time that has not come yet.
+    HastyClock,
+    /// Randomness repeats itself.
+    StuckRandomness,
+    /// Clients are told that it is done when it was only asked for.
+    EarlyAnswer,
+    /// An activity's result is taken and thrown away.
+    LostResult,
+}
+
+/// Files that are never synced.
+#[derive(Debug)]
+pub(crate) struct DeafFiles(pub(crate) Arc<dyn Files>);
+
+#[derive(Debug)]
+struct DeafFile(Arc<dyn File>);
+
+impl Files for DeafFiles {
+    fn create_dir(&self, dir: &Path) -> io::Result<()> {
+        self.0.create_dir(dir)
+    }
+
+    fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
+        self.0.list(dir)
+    }
+
+    fn create(&self, path: &Path) -> io::Result<Arc<dyn File>> {
+        Ok(Arc::new(DeafFile(self.0.create(path)?)))
+    }
+
+    fn open(&self, path: &Path) -> io::Result<Arc<dyn File>> {
+        Ok(Arc::new(DeafFile(self.0.open(path)?)))
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.0.rename(from, to)
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        self.0.remove(path)
+    }
+
+    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        self.0.sync_dir(dir)
+    }
+
+    fn lock(&self, path: &Path) -> io::Result<Box<dyn Lock>> {
+        self.0.lock(path)
+    }
+}
+
+impl File for DeafFile {
+    fn len(&self) -> io::Result<u64> {
+        self.0.len()
+    }
+
+    fn read_at(&self, buffer: &mut [u8], at: u64) -> io::Result<()> {
+        self.0.read_at(buffer, at)
+    }
+
+    fn write_at(&self, bytes: &[u8], at: u64) -> io::Result<()> {
+        self.0.write_at(bytes, at)
+    }
+
+    fn allocate(&self, len: u64) -> io::Result<()> {
+        self.0.allocate(len)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Rows of which some never arrive.
+pub(crate) struct LeakyRows {
+    pub(crate) inner: Arc<dyn Rows>,
+    pub(crate) written: Mutex<u64>,
+}
+
+/// One row in so many is lost.
+const LOST_ONE_IN: u64 = 5;
+
+impl Rows for LeakyRows {
+    fn get(&self, key: &[u8]) -> Result<Option<Bytes>, TableFault> {
+        self.inner.get(key)
+    }
+
+    fn get_durable(&self, key: &[u8]) -> Result<Option<Bytes>, TableFault> {
+        self.inner.get_durable(key)
+    }
+
+    fn scan(
+        &self,
+        prefix: &[u8],
+        after: Option<&[u8]>,
+        limit: usize,
+    ) -> Result<Vec<Row>, TableFault> {
+        self.inner.scan(prefix, after, limit)
+    }
+
+    fn write(&self, batch: RowBatch) -> Result<(), TableFault> {
+        let mut kept = RowBatch::default();
+        for operation in batch.operations() {
+            match operation {
+                Operation::Put { key, value } => {
+                    let mut written = self.written.lock();
+                    *written += 1;
+                    if key == keys::PARTITION || *written % LOST_ONE_IN != 0 {
+                        kept.put(key, value);
+                    }
+                }
+                Operation::Delete { key } => kept.delete(key),
+                Operation::DeleteRange { from, to } => kept.delete_range(from, to),
+            }
+        }
+        self.inner.write(kept)
+    }
+
+    fn flush(&self) -> Result<(), TableFault> {
+        self.inner.flush()
+    }
+
+    fn export(&self, dir: &Path) -> Result<SnapshotManifest, TableFault> {
+        self.inner.export(dir)
+    }
+}
+
+/// Rows that are durable in word only.
+pub(crate) struct LazyRows(pub(crate) Arc<dyn Rows>);
+
+impl Rows for LazyRows {
+    fn get(&self, key: &[u8]) -> Result<Option<Bytes>, TableFault> {
+        self.0.get(key)
+    }
+
+    fn get_durable(&self, key: &[u8]) -> Result<Option<Bytes>, TableFault> {
+        self.0.get(key)
+    }
+
+    fn scan(
+        &self,
+        prefix: &[u8],
+        after: Option<&[u8]>,
+        limit: usize,
+    ) -> Result<Vec<Row>, TableFault> {
+        self.0.scan(prefix, after, limit)
+    }
+
+    fn write(&self, batch: RowBatch) -> Result<(), TableFault> {
+        self.0.write(batch)
+    }
+
+    fn flush(&self) -> Result<(), TableFault> {
+        Ok(())
+    }
+
+    fn export(&self, dir: &Path) -> Result<SnapshotManifest, TableFault> {
+        self.0.export(dir)
+    }
+}
+
+/// A clock that is ahead of the one it reads.
+pub(crate) struct HastyClock(pub(crate) Arc<dyn Clock>);
+
+impl Clock for HastyClock {
+    fn now(&self) -> Timestamp {
+        self.0.now() + Duration::from_millis(50)
+    }
+}
+
+/// The same bytes every time.
+pub(crate) struct StuckRandomness;
+
+impl Randomness for StuckRandomness {
+    fn fill(&self, out: &mut [u8]) {
+        out.fill(7);
+    }
+}

@@ -1,0 +1,5 @@
+//! The subcommands of `longhaul` that talk to a server as any client does.
+//!
+//! Each subcommand is a module with its clap arguments and a `run` that the binary calls outside any async runtime.
+
+pub mod bench;

@@ -1,0 +1,11 @@
+//! What each command does; one file per subject.
+
+pub(crate) mod activity;
+pub(crate) mod context;
+pub(crate) mod create;
+pub(crate) mod delivery;
+pub(crate) mod ending;
+pub(crate) mod suspension;
+pub(crate) mod terminate;
+pub(crate) mod timers;
+pub(crate) mod turn;

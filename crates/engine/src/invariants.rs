@@ -1,0 +1,107 @@
+//! What must hold of every instance after every command. Each has an id and a row in `docs/invariants.md`.
+
+use crate::instance::{InboxKind, Instance, Status};
+
+/// A broken invariant.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{id} is broken: {rule}")]
+pub struct Violation {
+    /// Id, as in `docs/invariants.md`.
+    pub id: &'static str,
+    /// What should hold.
+    pub rule: &'static str,
+}
+
+/// Checks one instance.
+///
+/// # Errors
+/// The first [`Violation`] found.
+pub fn check(instance: &Instance) -> Result<(), Violation> {
+    let terminal = instance.status.is_terminal();
+    let first = instance.inbox.front().map(|message| message.kind);
+    let starts = instance
+        .inbox
+        .iter()
+        .filter(|message| message.kind == InboxKind::Started)
+        .count();
+    let highest = [
+        instance.activities.keys().next_back(),
+        instance.timers.keys().next_back(),
+        instance.children.keys().next_back(),
+    ];
+    let tail_bytes: u64 = instance
+        .history
+        .tail
+        .iter()
+        .map(|run| run.len() as u64)
+        .sum();
+    let rules: [(&'static str, &'static str, bool); 9] = [
+        (
+            "INV-1",
+            "an instance has a completion time exactly if it has ended",
+            terminal == instance.completed_at.is_some(),
+        ),
+        (
+            "INV-2",
+            "an ended instance has no messages, timers or children",
+            !terminal
+                || (instance.inbox.is_empty()
+                    && instance.timers.is_empty()
+                    && instance.children.is_empty()),
+        ),
+        (
+            "INV-3",
+            "a pending instance has no history and begins with ExecutionStarted",
+            instance.status != Status::Pending
+                || (instance.history.events == 0 && first == Some(InboxKind::Started)),
+        ),
+        (
+            "INV-4",
+            "ExecutionStarted is first in the inbox, and there exactly while the generation has no history",
+            terminal
+                || (starts == usize::from(instance.history.events == 0)
+                    && (starts == 0 || first == Some(InboxKind::Started))),
+        ),
+        (
+            "INV-5",
+            "targeted messages are for the current execution",
+            instance.inbox.iter().all(|message| {
+                message
+                    .execution
+                    .as_ref()
+                    .is_none_or(|it| *it == instance.execution)
+            }),
+        ),
+        (
+            "INV-6",
+            "numbers of activities, timers and children were given out",
+            highest
+                .into_iter()
+                .flatten()
+                .all(|seq| *seq <= instance.last_seq),
+        ),
+        (
+            "INV-7",
+            "the tail is part of the history",
+            tail_bytes <= instance.history.bytes
+                && (instance.history.sealed > 0 || tail_bytes == instance.history.bytes),
+        ),
+        (
+            "INV-8",
+            "output and failure come with the end",
+            terminal || (instance.output.is_none() && instance.failure.is_none()),
+        ),
+        (
+            "INV-9",
+            "time does not go back: created, then updated, then nothing later than that",
+            instance.created_at <= instance.updated_at
+                && instance
+                    .completed_at
+                    .is_none_or(|completed| completed <= instance.updated_at),
+        ),
+    ];
+    match rules.into_iter().find(|(_, _, holds)| !holds) {
+        Some((id, rule, _)) => Err(Violation { id, rule }),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,98 @@
+//! What a leader knows from effects alone. Nothing that the state says is to be done may be missing from it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use longhaul_engine::effects::Outcome;
+use longhaul_engine::mem::MemTables;
+use longhaul_engine::{Command, Effect, InstanceKey, Reply, outstanding};
+use longhaul_types::{ExecutionId, PartitionId, Timestamp};
+
+/// The work of one partition's leader, gathered from effects since the beginning.
+#[derive(Default)]
+pub(crate) struct Hints {
+    turns: BTreeSet<InstanceKey>,
+    activities: BTreeSet<(InstanceKey, u64)>,
+    timers: BTreeSet<(InstanceKey, ExecutionId, u64, Timestamp)>,
+    starts: BTreeMap<InstanceKey, Timestamp>,
+    outboxes: BTreeSet<PartitionId>,
+}
+
+impl Hints {
+    /// Follows one command as a leader does: what it had handed out is over, effects add to what is to be done.
+    pub(crate) fn follow(&mut self, command: &Command, outcome: &Outcome) {
+        match command {
+            Command::CompleteTurn(turn) if outcome.reply == Reply::Done => {
+                self.turns.remove(&turn.key);
+            }
+            Command::CompleteActivity { key, seq, .. } if outcome.reply == Reply::Done => {
+                self.activities.remove(&(key.clone(), *seq));
+            }
+            Command::FireTimers(due) => {
+                let is_due = |key: &InstanceKey, execution: &ExecutionId, seq: u64| {
+                    due.iter()
+                        .any(|it| (&it.key, &it.execution, it.seq) == (key, execution, seq))
+                };
+                self.timers
+                    .retain(|(key, execution, seq, _)| !is_due(key, execution, *seq));
+            }
+            _ => {}
+        }
+        for effect in &outcome.effects {
+            self.add(effect.clone());
+        }
+    }
+
+    fn add(&mut self, effect: Effect) {
+        match effect {
+            Effect::TurnReady { key, .. } => drop(self.turns.insert(key)),
+            Effect::ActivityReady { key, seq, .. } => drop(self.activities.insert((key, seq))),
+            Effect::TimerArmed {
+                key,
+                execution,
+                seq,
+                fire_at,
+            } => drop(self.timers.insert((key, execution, seq, fire_at))),
+            Effect::StartArmed { key, at } => drop(self.starts.insert(key, at)),
+            Effect::TurnVoided { key } => drop(self.turns.remove(&key)),
+            Effect::ActivitiesVoided { key } => self.activities.retain(|(it, _)| *it != key),
+            Effect::StatusChanged { .. } => {}
+            Effect::OutboxGrew { target } => drop(self.outboxes.insert(target)),
+        }
+    }
+
+    /// Compares with what a new leader would find.
+    pub(crate) fn check(&self, tables: &mut MemTables, now: Timestamp) {
+        let now = now.max(tables.partition.clock);
+        let page = outstanding(tables, None, 10_000, now).expect("memory does not fail");
+        let mut activities = BTreeSet::new();
+        for effect in page.effects {
+            let known = match &effect {
+                Effect::TurnReady { key, .. } => {
+                    self.turns.contains(key) || self.starts.get(key).is_some_and(|at| *at <= now)
+                }
+                Effect::ActivityReady { key, seq, .. } => {
+                    activities.insert((key.clone(), *seq));
+                    true
+                }
+                Effect::TimerArmed {
+                    key,
+                    execution,
+                    seq,
+                    fire_at,
+                } => self
+                    .timers
+                    .contains(&(key.clone(), execution.clone(), *seq, *fire_at)),
+                Effect::StartArmed { key, at } => self.starts.get(key) == Some(at),
+                Effect::OutboxGrew { target } => self.outboxes.contains(target),
+                Effect::TurnVoided { .. }
+                | Effect::ActivitiesVoided { .. }
+                | Effect::StatusChanged { .. } => panic!("nothing to be done: {effect:?}"),
+            };
+            assert!(known, "no effect ever said {effect:?}");
+        }
+        assert_eq!(
+            activities, self.activities,
+            "activities by state and by effects"
+        );
+    }
+}

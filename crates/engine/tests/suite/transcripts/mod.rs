@@ -1,0 +1,128 @@
+//! Golden transcripts: stories of a partition or two. `UPDATE_GOLDEN=1` rewrites what the commands bring about;
+//! commit only what you understand.
+
+mod actions;
+mod difference;
+mod line;
+mod render;
+mod script;
+mod stage;
+
+use std::fs;
+use std::path::PathBuf;
+
+use script::{Part, parse};
+
+macro_rules! transcripts {
+    ($($name:ident)*) => {
+        $(
+            #[test]
+            fn $name() {
+                check(stringify!($name));
+            }
+        )*
+
+        const NAMES: &[&str] = &[$(stringify!($name)),*];
+    };
+}
+
+transcripts! {
+    activity
+    child_failures
+    child_in_another_partition
+    child_in_the_same_partition
+    continue_as_new_when_suspended
+    events_processed
+    fan_out_fan_in
+    outstanding_work
+    refused_actions
+    request_retries
+    scheduled_start
+    stale_answers
+    suspended_while_pending
+    terminate_by_another_orchestration
+    terminate_reaches_only_own_children
+    terminate_running
+    timer_race
+    timers_due_already
+    trap_02_custom_status
+    trap_07_terminate_pending
+    trap_08_terminate_while_suspended
+    trap_09_recursive_terminate
+    trap_10_suspend_and_resume_without_effect
+    trap_11_suspend_and_resume
+    trap_13_ended_instances_are_replaced
+    trap_15_live_instance_is_replaced
+    trap_24_twelve_events
+    trap_28_timers_and_the_orchestrators_clock
+    trap_30_timers_with_one_due_time
+    trap_35_events_between_orchestrations
+    trap_36_undeliverable_events
+    trap_37_activity_retried_under_its_action_id
+    trap_38_child_retried_under_its_id
+    trap_39_child_id_is_taken
+    trap_40_ids_of_children
+    trap_42_results_of_an_older_generation
+    trap_43_events_survive_continue_as_new
+    trap_44_actions_beside_continue_as_new
+    trap_45_versions
+    trap_47_tags
+    trap_96_trace_contexts
+}
+
+#[test]
+fn every_transcript_is_run() {
+    let files = fs::read_dir(directory()).expect("readable");
+    let mut names: Vec<String> = files
+        .map(|file| file.expect("readable").path())
+        .filter(|path| path.extension().is_some_and(|it| it == "txt"))
+        .map(|path| {
+            path.file_stem()
+                .expect("has a name")
+                .to_string_lossy()
+                .into_owned()
+        })
+        .collect();
+    names.sort();
+    let mut expected = NAMES.to_vec();
+    expected.sort_unstable();
+    assert_eq!(names, expected);
+}
+
+fn directory() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/suite/transcripts")
+}
+
+fn check(name: &str) {
+    let path = directory().join(format!("{name}.txt"));
+    let text = fs::read_to_string(&path).expect("the transcript exists");
+    let parts = parse(&text);
+    let mut stage = stage::Stage::new();
+    let actual = script::render(&parts, |command| stage.run(command));
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        fs::write(&path, actual).expect("writable");
+        return;
+    }
+    if actual != text {
+        panic!("{name}.txt: {}", first_difference(&parts, &parse(&actual)));
+    }
+}
+
+fn first_difference(expected: &[Part], actual: &[Part]) -> String {
+    let differing = expected
+        .iter()
+        .zip(actual)
+        .find(|(one, other)| one != other);
+    match differing {
+        Some((
+            Part::Block { commands, expected },
+            Part::Block {
+                expected: actual, ..
+            },
+        )) => {
+            let commands = commands.join("\n");
+            format!("after\n{commands}\nexpected\n{expected}\ngot\n{actual}")
+        }
+        _ => "differs in its layout".to_owned(),
+    }
+}

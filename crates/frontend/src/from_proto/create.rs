@@ -1,0 +1,161 @@
+//! StartInstance.
+
+use longhaul_engine::command::{CreateInstance, ReusePolicy};
+use longhaul_engine::instance::Tags;
+use longhaul_engine::message::Creation;
+use longhaul_engine::{InstanceKey, Status};
+use longhaul_proto::sidecar::{
+    CreateInstanceRequest, OrchestrationIdReusePolicy, OrchestrationStatus, TraceContext,
+};
+use longhaul_types::{ExecutionId, HubId, InstanceId, Timestamp};
+use prost::Message;
+use xxhash_rust::xxh3::Xxh3;
+
+use super::{Invalid, TAGS_BYTES_MAX, TAGS_MAX, encoded, name, payload, short, timestamp};
+
+/// A start as it is proposed.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct NewInstance {
+    /// What to create.
+    pub(crate) create: CreateInstance,
+    /// Whether the same request, sent again, is recognised as the same one.
+    pub(crate) recognisable: bool,
+}
+
+/// `fresh` gives out ids that were never used.
+pub(crate) fn create_instance(
+    request: CreateInstanceRequest,
+    hub: HubId,
+    now: Timestamp,
+    payload_bytes_max: usize,
+    fresh: &mut dyn FnMut() -> ExecutionId,
+) -> Result<NewInstance, Invalid> {
+    let given = |text: &Option<String>| text.as_ref().is_some_and(|text| !text.is_empty());
+    let request_fingerprint = fingerprint(&request);
+    let recognisable = !request.instance_id.is_empty()
+        && (request_fingerprint != 0 || given(&request.execution_id));
+    let id = if request.instance_id.is_empty() {
+        InstanceId::trusted(fresh().as_str())
+    } else {
+        InstanceId::parse(&request.instance_id)?
+    };
+    let execution = match request.execution_id.filter(|id| !id.is_empty()) {
+        Some(id) => {
+            short("executionId", &id)?;
+            ExecutionId::new(id)
+        }
+        None => fresh(),
+    };
+    if let Some(version) = &request.version {
+        short("version", version)?;
+    }
+    let scheduled_start = match request.scheduled_start_timestamp {
+        Some(at) => Some(timestamp("scheduledStartTimestamp", at)?),
+        None => None,
+    };
+    let creation = Creation {
+        execution,
+        name: name("name", request.name)?.into(),
+        version: request.version.map(Into::into),
+        input: payload("input", request.input, payload_bytes_max)?,
+        // Source: the JavaScript SDK always sends the field, 1970 if the caller gave none.
+        scheduled_start: scheduled_start.filter(|start| *start > now),
+        tags: tags(request.tags)?.map(Into::into),
+        parent: None,
+        parent_trace: encoded(request.parent_trace_context),
+        request_fingerprint,
+    };
+    let create = CreateInstance {
+        key: InstanceKey::new(hub, id),
+        creation,
+        reuse: reuse_policy(request.orchestration_id_reuse_policy)?,
+    };
+    Ok(NewInstance {
+        create,
+        recognisable,
+    })
+}
+
+fn tags(tags: Tags) -> Result<Option<Tags>, Invalid> {
+    if tags.len() > TAGS_MAX {
+        return Err(Invalid::TooManyTags(tags.len()));
+    }
+    let bytes = tags
+        .iter()
+        .map(|(key, value)| key.len() + value.len())
+        .sum();
+    if bytes > TAGS_BYTES_MAX {
+        return Err(Invalid::TagsTooLarge(bytes));
+    }
+    Ok((!tags.is_empty()).then_some(tags))
+}
+
+/// A policy that is there but empty lets nothing be replaced.
+fn reuse_policy(policy: Option<OrchestrationIdReusePolicy>) -> Result<ReusePolicy, Invalid> {
+    let Some(policy) = policy else {
+        return Ok(ReusePolicy::Default);
+    };
+    let mut replaceable = Vec::with_capacity(policy.replaceable_status.len().min(8));
+    for number in policy.replaceable_status {
+        match Status::from_wire(number) {
+            Some(status) if replaceable.contains(&status) => {}
+            Some(status) => replaceable.push(status),
+            // An existing status that no instance ever has.
+            None if number == OrchestrationStatus::ContinuedAsNew as i32 => {}
+            None => {
+                return Err(Invalid::Status {
+                    field: "replaceableStatus",
+                    number,
+                });
+            }
+        }
+    }
+    Ok(ReusePolicy::Replace(replaceable))
+}
+
+/// Tells a repeated request from a new one; 0 if the request has no time and so cannot be told.
+///
+/// The instance id needs no part in it: fingerprints are compared for one id only. Every text is preceded by its
+/// length, so that no two requests run into the same bytes.
+fn fingerprint(request: &CreateInstanceRequest) -> u64 {
+    let Some(at) = request.request_time else {
+        return 0;
+    };
+    let mut hash = Xxh3::new();
+    let mut put = |bytes: Option<&[u8]>| {
+        hash.update(
+            &bytes
+                .map_or(u64::MAX, |bytes| bytes.len() as u64)
+                .to_le_bytes(),
+        );
+        hash.update(bytes.unwrap_or_default());
+    };
+    let time = |at: prost_types::Timestamp| {
+        let mut bytes = [0; 12];
+        bytes[..8].copy_from_slice(&at.seconds.to_le_bytes());
+        bytes[8..].copy_from_slice(&at.nanos.to_le_bytes());
+        bytes
+    };
+    put(Some(&time(at)));
+    put(Some(request.name.as_bytes()));
+    put(request.version.as_deref().map(str::as_bytes));
+    put(request.input.as_deref().map(str::as_bytes));
+    put(request
+        .scheduled_start_timestamp
+        .map(time)
+        .as_ref()
+        .map(<[u8; 12]>::as_slice));
+    let trace = request
+        .parent_trace_context
+        .as_ref()
+        .map(TraceContext::encode_to_vec);
+    put(trace.as_deref());
+    for (key, value) in &request.tags {
+        put(Some(key.as_bytes()));
+        put(Some(value.as_bytes()));
+    }
+    hash.digest().max(1)
+}
+
+#[cfg(test)]
+mod tests;

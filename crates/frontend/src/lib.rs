@@ -1,0 +1,30 @@
+//! gRPC for the SDKs: `TaskHubSidecarService` over the partitions.
+//!
+//! ```text
+//!   client ─► task_hub_service ─► from_proto ─► Partition ─► to_proto, status ─► answer
+//!   worker ─► worker_stream    ◄─ work_item   ◄─ Session (claims what this stream can take)
+//! ```
+//!
+//! Only this crate knows both the wire and the engine's types. It decides nothing about orchestrations, keeps no state
+//! of them, and holds stored payloads as the bytes they are.
+
+mod config;
+mod from_proto;
+mod history_chunks;
+mod hubs;
+mod metadata;
+mod meters;
+mod rpc;
+mod status;
+mod task_hub_service;
+mod to_proto;
+mod transport_refusals;
+mod work_item;
+mod worker_stream;
+
+pub use config::{Config, ConfigError};
+pub use history_chunks::HistoryChunks;
+pub use hubs::{Hubs, UnknownHub};
+pub use task_hub_service::{Dependencies, Server, TaskHubService, service};
+pub use transport_refusals::{Answer, Translated};
+pub use worker_stream::WorkerStream;

@@ -1,0 +1,76 @@
+//! TerminateInstance, SuspendInstance, ResumeInstance. Sent twice, each has the effect of once.
+
+use longhaul_engine::{Command, InstanceKey};
+use longhaul_proto::sidecar::{
+    ResumeRequest, ResumeResponse, SuspendRequest, SuspendResponse, TerminateRequest,
+    TerminateResponse,
+};
+use tonic::{Request, Status};
+
+use super::TaskHubService;
+use crate::from_proto;
+use crate::status::{self, Repeat};
+
+pub(super) async fn terminate(
+    service: &TaskHubService,
+    request: Request<TerminateRequest>,
+) -> Result<TerminateResponse, Status> {
+    let hub = service.hub(request.metadata())?;
+    let request = request.into_inner();
+    let key = from_proto::orchestration(hub, &request.instance_id)?;
+    let max = service.dependencies.config.payload_bytes_max;
+    propose(
+        service,
+        &key,
+        from_proto::terminate(key.clone(), request, max)?,
+    )
+    .await?;
+    Ok(TerminateResponse {})
+}
+
+pub(super) async fn suspend(
+    service: &TaskHubService,
+    request: Request<SuspendRequest>,
+) -> Result<SuspendResponse, Status> {
+    let hub = service.hub(request.metadata())?;
+    let request = request.into_inner();
+    let key = from_proto::orchestration(hub, &request.instance_id)?;
+    let max = service.dependencies.config.payload_bytes_max;
+    propose(
+        service,
+        &key,
+        from_proto::suspend(key.clone(), request, max)?,
+    )
+    .await?;
+    Ok(SuspendResponse {})
+}
+
+pub(super) async fn resume(
+    service: &TaskHubService,
+    request: Request<ResumeRequest>,
+) -> Result<ResumeResponse, Status> {
+    let hub = service.hub(request.metadata())?;
+    let request = request.into_inner();
+    let key = from_proto::orchestration(hub, &request.instance_id)?;
+    let max = service.dependencies.config.payload_bytes_max;
+    propose(
+        service,
+        &key,
+        from_proto::resume(key.clone(), request, max)?,
+    )
+    .await?;
+    Ok(ResumeResponse {})
+}
+
+async fn propose(
+    service: &TaskHubService,
+    key: &InstanceKey,
+    command: Command,
+) -> Result<(), Status> {
+    let partition = service.dependencies.partitions.home(key);
+    let reply = partition
+        .propose(command)
+        .await
+        .map_err(|error| status::of_propose_error(&error, Repeat::Harmless))?;
+    status::of_reply(reply, &key.id)
+}

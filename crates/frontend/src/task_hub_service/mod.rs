@@ -1,0 +1,394 @@
+//! `TaskHubSidecarService`: one file per RPC or close family.
+//!
+//! Every method is a line here; it runs inside [`TaskHubService::answer`], which counts it. No spans, no maps, no
+//! extra boxes on this path: a call costs what the transport costs.
+
+mod abandon;
+mod complete_activity_task;
+mod complete_orchestrator_task;
+mod get_instance;
+mod get_work_items;
+mod lifecycle;
+mod raise_event;
+mod start_instance;
+mod stream_instance_history;
+mod wait_for_instance;
+
+use std::sync::Arc;
+
+use longhaul_partition::{Clock, Partitions, Randomness};
+use longhaul_proto::sidecar::*;
+use longhaul_proto::spliced::task_hub_sidecar_service_server::{
+    TaskHubSidecarService, TaskHubSidecarServiceServer,
+};
+use longhaul_types::{ExecutionId, HubId};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tonic::metadata::MetadataMap;
+use tonic::{Code, Request, Response, Status};
+
+use crate::config::Config;
+use crate::history_chunks::HistoryChunks;
+use crate::hubs::Hubs;
+use crate::metadata;
+use crate::meters::Meters;
+use crate::rpc::Rpc;
+use crate::status;
+use crate::transport_refusals::Translated;
+use crate::worker_stream::WorkerStream;
+
+/// The service as a gRPC server takes it.
+pub type Server = Translated<TaskHubSidecarServiceServer<TaskHubService>>;
+
+/// What the service works with.
+#[derive(Clone)]
+pub struct Dependencies {
+    /// Every partition that can be reached from here.
+    pub partitions: Partitions,
+    /// The task hubs.
+    pub hubs: Arc<dyn Hubs>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Where ids come from.
+    pub randomness: Arc<dyn Randomness>,
+    /// Cancelled when the server begins to shut down: parked callers and new worker streams are told to go elsewhere.
+    /// Whoever cancels it calls [`longhaul_partition::Sessions::drain`] too.
+    pub draining: CancellationToken,
+    /// Settings, validated.
+    pub config: Config,
+}
+
+/// The service over its dependencies, ready to be served.
+#[must_use]
+pub fn service(dependencies: Dependencies) -> Server {
+    let message_bytes_max = dependencies.config.message_bytes_max;
+    let service = TaskHubService {
+        dependencies,
+        meters: Arc::new(Meters::register()),
+    };
+    Translated(
+        TaskHubSidecarServiceServer::new(service)
+            .max_decoding_message_size(message_bytes_max)
+            .max_encoding_message_size(usize::MAX),
+    )
+}
+
+/// Implements the RPCs.
+pub struct TaskHubService {
+    dependencies: Dependencies,
+    meters: Arc<Meters>,
+}
+
+impl TaskHubService {
+    /// Runs one call and counts its outcome.
+    async fn answer<T>(
+        &self,
+        rpc: Rpc,
+        call: impl Future<Output = Result<T, Status>>,
+    ) -> Result<Response<T>, Status> {
+        let began = Instant::now();
+        let outcome = call.await;
+        let code = outcome.as_ref().err().map_or(Code::Ok, Status::code);
+        self.meters.answered(rpc, code, began.elapsed());
+        match &outcome {
+            Ok(_) => tracing::trace!(rpc = rpc.name(), "answered"),
+            Err(status) => tracing::debug!(
+                rpc = rpc.name(),
+                code = status::code_name(code),
+                reason = status.message(),
+                "refused"
+            ),
+        }
+        outcome.map(Response::new)
+    }
+
+    /// The task hub a call is about.
+    fn hub(&self, metadata: &MetadataMap) -> Result<HubId, Status> {
+        let Dependencies { hubs, config, .. } = &self.dependencies;
+        match metadata::task_hub(metadata)? {
+            Some(name) => Ok(hubs.resolve(&name)?),
+            None => Ok(hubs.resolve(&config.default_hub)?),
+        }
+    }
+
+    /// An RPC that is part of the contract but not of this server.
+    async fn not_served<T, R>(&self, rpc: Rpc, _: Request<T>) -> Result<Response<R>, Status> {
+        self.answer(rpc, async { Err(status::not_served(rpc.name())) })
+            .await
+    }
+
+    fn check_not_draining(&self) -> Result<(), Status> {
+        if self.dependencies.draining.is_cancelled() {
+            return Err(status::draining());
+        }
+        Ok(())
+    }
+
+    fn fresh_id(&self) -> ExecutionId {
+        let mut bytes = [0; 16];
+        self.dependencies.randomness.fill(&mut bytes);
+        ExecutionId::from_random(bytes)
+    }
+}
+
+type Answered<T> = Result<Response<T>, Status>;
+
+#[tonic::async_trait]
+impl TaskHubSidecarService for TaskHubService {
+    type StreamInstanceHistoryStream = HistoryChunks;
+    type GetWorkItemsStream = WorkerStream;
+
+    async fn hello(&self, request: Request<()>) -> Answered<()> {
+        self.answer(Rpc::Hello, async {
+            self.hub(request.metadata())?;
+            self.check_not_draining()
+        })
+        .await
+    }
+
+    async fn start_instance(
+        &self,
+        request: Request<CreateInstanceRequest>,
+    ) -> Answered<CreateInstanceResponse> {
+        self.answer(Rpc::StartInstance, start_instance::call(self, request))
+            .await
+    }
+
+    async fn get_instance(
+        &self,
+        request: Request<GetInstanceRequest>,
+    ) -> Answered<GetInstanceResponse> {
+        self.answer(Rpc::GetInstance, get_instance::call(self, request))
+            .await
+    }
+
+    async fn wait_for_instance_start(
+        &self,
+        request: Request<GetInstanceRequest>,
+    ) -> Answered<GetInstanceResponse> {
+        self.answer(
+            Rpc::WaitForInstanceStart,
+            wait_for_instance::start(self, request),
+        )
+        .await
+    }
+
+    async fn wait_for_instance_completion(
+        &self,
+        request: Request<GetInstanceRequest>,
+    ) -> Answered<GetInstanceResponse> {
+        self.answer(
+            Rpc::WaitForInstanceCompletion,
+            wait_for_instance::completion(self, request),
+        )
+        .await
+    }
+
+    async fn raise_event(
+        &self,
+        request: Request<RaiseEventRequest>,
+    ) -> Answered<RaiseEventResponse> {
+        self.answer(Rpc::RaiseEvent, raise_event::call(self, request))
+            .await
+    }
+
+    async fn terminate_instance(
+        &self,
+        request: Request<TerminateRequest>,
+    ) -> Answered<TerminateResponse> {
+        self.answer(Rpc::TerminateInstance, lifecycle::terminate(self, request))
+            .await
+    }
+
+    async fn suspend_instance(
+        &self,
+        request: Request<SuspendRequest>,
+    ) -> Answered<SuspendResponse> {
+        self.answer(Rpc::SuspendInstance, lifecycle::suspend(self, request))
+            .await
+    }
+
+    async fn resume_instance(&self, request: Request<ResumeRequest>) -> Answered<ResumeResponse> {
+        self.answer(Rpc::ResumeInstance, lifecycle::resume(self, request))
+            .await
+    }
+
+    async fn restart_instance(
+        &self,
+        request: Request<RestartInstanceRequest>,
+    ) -> Answered<RestartInstanceResponse> {
+        self.not_served(Rpc::RestartInstance, request).await
+    }
+
+    async fn rewind_instance(
+        &self,
+        request: Request<RewindInstanceRequest>,
+    ) -> Answered<RewindInstanceResponse> {
+        self.not_served(Rpc::RewindInstance, request).await
+    }
+
+    async fn query_instances(
+        &self,
+        request: Request<QueryInstancesRequest>,
+    ) -> Answered<QueryInstancesResponse> {
+        self.not_served(Rpc::QueryInstances, request).await
+    }
+
+    async fn list_instance_ids(
+        &self,
+        request: Request<ListInstanceIdsRequest>,
+    ) -> Answered<ListInstanceIdsResponse> {
+        self.not_served(Rpc::ListInstanceIds, request).await
+    }
+
+    async fn purge_instances(
+        &self,
+        request: Request<PurgeInstancesRequest>,
+    ) -> Answered<PurgeInstancesResponse> {
+        self.not_served(Rpc::PurgeInstances, request).await
+    }
+
+    async fn stream_instance_history(
+        &self,
+        request: Request<StreamInstanceHistoryRequest>,
+    ) -> Answered<Self::StreamInstanceHistoryStream> {
+        self.answer(
+            Rpc::StreamInstanceHistory,
+            stream_instance_history::call(self, request),
+        )
+        .await
+    }
+
+    async fn skip_graceful_orchestration_terminations(
+        &self,
+        request: Request<SkipGracefulOrchestrationTerminationsRequest>,
+    ) -> Answered<SkipGracefulOrchestrationTerminationsResponse> {
+        self.not_served(Rpc::SkipGracefulOrchestrationTerminations, request)
+            .await
+    }
+
+    async fn get_work_items(
+        &self,
+        request: Request<GetWorkItemsRequest>,
+    ) -> Answered<Self::GetWorkItemsStream> {
+        self.answer(Rpc::GetWorkItems, async {
+            get_work_items::call(self, request)
+        })
+        .await
+    }
+
+    async fn complete_activity_task(
+        &self,
+        request: Request<ActivityResponse>,
+    ) -> Answered<CompleteTaskResponse> {
+        self.answer(
+            Rpc::CompleteActivityTask,
+            complete_activity_task::call(self, request),
+        )
+        .await
+    }
+
+    async fn complete_orchestrator_task(
+        &self,
+        request: Request<OrchestratorResponse>,
+    ) -> Answered<CompleteTaskResponse> {
+        self.answer(
+            Rpc::CompleteOrchestratorTask,
+            complete_orchestrator_task::call(self, request),
+        )
+        .await
+    }
+
+    /// No entity work item is ever given out, so whatever comes here is stale.
+    async fn complete_entity_task(
+        &self,
+        request: Request<EntityBatchResult>,
+    ) -> Answered<CompleteTaskResponse> {
+        self.answer(Rpc::CompleteEntityTask, async {
+            self.hub(request.metadata())?;
+            Ok(CompleteTaskResponse {})
+        })
+        .await
+    }
+
+    async fn abandon_task_activity_work_item(
+        &self,
+        request: Request<AbandonActivityTaskRequest>,
+    ) -> Answered<AbandonActivityTaskResponse> {
+        self.answer(Rpc::AbandonTaskActivityWorkItem, async {
+            abandon::call(
+                self,
+                request.metadata(),
+                &request.get_ref().completion_token,
+            )?;
+            Ok(AbandonActivityTaskResponse {})
+        })
+        .await
+    }
+
+    async fn abandon_task_orchestrator_work_item(
+        &self,
+        request: Request<AbandonOrchestrationTaskRequest>,
+    ) -> Answered<AbandonOrchestrationTaskResponse> {
+        self.answer(Rpc::AbandonTaskOrchestratorWorkItem, async {
+            abandon::call(
+                self,
+                request.metadata(),
+                &request.get_ref().completion_token,
+            )?;
+            Ok(AbandonOrchestrationTaskResponse {})
+        })
+        .await
+    }
+
+    /// No entity work item is ever given out, so whatever comes here is stale.
+    async fn abandon_task_entity_work_item(
+        &self,
+        request: Request<AbandonEntityTaskRequest>,
+    ) -> Answered<AbandonEntityTaskResponse> {
+        self.answer(Rpc::AbandonTaskEntityWorkItem, async {
+            self.hub(request.metadata())?;
+            Ok(AbandonEntityTaskResponse {})
+        })
+        .await
+    }
+
+    async fn signal_entity(
+        &self,
+        request: Request<SignalEntityRequest>,
+    ) -> Answered<SignalEntityResponse> {
+        self.not_served(Rpc::SignalEntity, request).await
+    }
+
+    async fn get_entity(&self, request: Request<GetEntityRequest>) -> Answered<GetEntityResponse> {
+        self.not_served(Rpc::GetEntity, request).await
+    }
+
+    async fn query_entities(
+        &self,
+        request: Request<QueryEntitiesRequest>,
+    ) -> Answered<QueryEntitiesResponse> {
+        self.not_served(Rpc::QueryEntities, request).await
+    }
+
+    async fn clean_entity_storage(
+        &self,
+        request: Request<CleanEntityStorageRequest>,
+    ) -> Answered<CleanEntityStorageResponse> {
+        self.not_served(Rpc::CleanEntityStorage, request).await
+    }
+
+    async fn create_task_hub(
+        &self,
+        request: Request<CreateTaskHubRequest>,
+    ) -> Answered<CreateTaskHubResponse> {
+        self.not_served(Rpc::CreateTaskHub, request).await
+    }
+
+    async fn delete_task_hub(
+        &self,
+        request: Request<DeleteTaskHubRequest>,
+    ) -> Answered<DeleteTaskHubResponse> {
+        self.not_served(Rpc::DeleteTaskHub, request).await
+    }
+}

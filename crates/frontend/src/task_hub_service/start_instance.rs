@@ -1,0 +1,43 @@
+//! StartInstance: creates an instance, answers once that is stored.
+
+use longhaul_engine::Command;
+use longhaul_proto::sidecar::{CreateInstanceRequest, CreateInstanceResponse};
+use tonic::{Request, Status};
+
+use super::TaskHubService;
+use crate::from_proto::{NewInstance, create_instance};
+use crate::status::{self, Repeat};
+
+pub(super) async fn call(
+    service: &TaskHubService,
+    request: Request<CreateInstanceRequest>,
+) -> Result<CreateInstanceResponse, Status> {
+    let dependencies = &service.dependencies;
+    let hub = service.hub(request.metadata())?;
+    let NewInstance {
+        create,
+        recognisable,
+    } = create_instance(
+        request.into_inner(),
+        hub,
+        dependencies.clock.now(),
+        dependencies.config.payload_bytes_max,
+        &mut || service.fresh_id(),
+    )?;
+    let key = create.key.clone();
+    let partition = dependencies.partitions.home(&key);
+    // Clients call again by themselves after UNAVAILABLE; one that would start a second instance is told instead.
+    let repeat = if recognisable {
+        Repeat::Harmless
+    } else {
+        Repeat::Doubles
+    };
+    let reply = partition
+        .propose(Command::CreateInstance(Box::new(create)))
+        .await
+        .map_err(|error| status::of_propose_error(&error, repeat))?;
+    status::of_reply(reply, &key.id)?;
+    Ok(CreateInstanceResponse {
+        instance_id: key.id.as_str().to_owned(),
+    })
+}

@@ -1,0 +1,126 @@
+//! One worker stream: what it takes, how much it may still take, and the items on their way to it.
+
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use futures::Stream;
+use longhaul_types::HubId;
+
+use super::{Claimed, Filters, SessionState, Sessions, WorkKind};
+
+/// What a worker stream asks for.
+#[derive(Clone, Debug)]
+pub struct SessionSpec {
+    /// Its task hub.
+    pub hub: HubId,
+    /// The worker's name for itself.
+    pub worker_id: Option<String>,
+    /// How many items of each [`WorkKind`] may be out at once.
+    pub limits: [u32; 3],
+    /// What it takes; `None` takes everything.
+    pub filters: Option<Filters>,
+    /// What it can do.
+    pub capabilities: Capabilities,
+}
+
+/// What a worker can do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Capabilities {
+    /// It fetches a long history by itself.
+    pub history_streaming: bool,
+}
+
+/// A worker stream. Dropping it is losing the stream: everything out on it can be dispatched again at once.
+#[derive(Debug)]
+pub struct Session {
+    pub(super) state: Arc<SessionState>,
+    pub(super) sessions: Sessions,
+    pub(super) claimed: VecDeque<Claimed>,
+    /// Something was left for other streams at the last look.
+    pub(super) shared_last: bool,
+}
+
+impl Session {
+    /// What the stream asked for.
+    #[must_use]
+    pub fn spec(&self) -> &SessionSpec {
+        &self.state.spec
+    }
+
+    /// The next item; waits for work and a free slot. `None` once the node drains and nothing is out any more.
+    pub fn poll_claim(&mut self, cx: &mut Context<'_>) -> Poll<Option<Claimed>> {
+        if let Some(claimed) = self.claimed.pop_front() {
+            return Poll::Ready(Some(claimed));
+        }
+        // Registered before looking, so that nothing that becomes ready in between is missed.
+        self.state.waker.register(cx.waker());
+        self.state.look();
+        if self.sessions.is_draining() {
+            return if self.state.out() == 0 {
+                Poll::Ready(None)
+            } else {
+                Poll::Pending
+            };
+        }
+        if std::mem::take(&mut self.shared_last) {
+            // The other streams take their share before this one comes back for the rest.
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        for kind in WorkKind::ALL {
+            self.claim(kind);
+        }
+        self.claimed
+            .pop_front()
+            .map_or(Poll::Pending, |claimed| Poll::Ready(Some(claimed)))
+    }
+
+    /// Takes this stream's share of what is ready in every partition.
+    fn claim(&mut self, kind: WorkKind) {
+        let partitions = self.sessions.partitions();
+        let offset = self.state.next_partition();
+        for turn in 0..partitions.len() {
+            let free = self.state.free(kind);
+            if free == 0 {
+                return;
+            }
+            let takers = self.sessions.takers(self.state.spec.hub, kind);
+            let partition = &partitions[(offset + turn) % partitions.len()];
+            let limit = Share { free, takers };
+            self.shared_last |= partition.claim(&self.state, kind, limit, &mut self.claimed);
+        }
+    }
+}
+
+/// How much of what is ready a stream may take at once.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Share {
+    /// Its free slots.
+    pub(crate) free: u32,
+    /// Streams that what is ready is shared among, itself included.
+    pub(crate) takers: u32,
+}
+
+impl Share {
+    /// Of so many ready items.
+    pub(crate) fn of(self, ready: usize) -> u32 {
+        let share = ready.div_ceil(self.takers as usize);
+        self.free.min(u32::try_from(share).unwrap_or(u32::MAX))
+    }
+}
+
+impl Stream for Session {
+    type Item = Claimed;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Claimed>> {
+        self.poll_claim(cx)
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.sessions.close(&self.state);
+    }
+}

@@ -1,0 +1,38 @@
+//! The runtime around the engine: one replicated partition, led from here, and the workers it feeds.
+//!
+//! ```text
+//!  propose ─► Proposer ─► Group (replication) ─► Machine ─► engine::apply ─► replies to callers
+//!                                                  │ effects, if this replica leads
+//!             Sessions ◄── wakes ── Leader { Dispatcher, Timers, Waiters, outbox hints }
+//!              │ claim                                │
+//!          worker streams                     jobs: timers, outbox, checkpoints
+//! ```
+//!
+//! Everything in [`leader`](crate) is soft: it is rebuilt from state when leadership begins and dropped when it ends.
+//! Never in here: gRPC, HTTP, or decisions about what a command does.
+
+mod checkpoint;
+mod clock;
+mod config;
+mod core;
+mod dispatch;
+mod errors;
+mod leader;
+mod machine;
+mod outbox;
+mod partition;
+mod partitions;
+mod proposer;
+mod timers;
+mod waiters;
+
+pub use clock::{Clock, Randomness, SystemClock, SystemRandomness};
+pub use config::Config;
+pub use dispatch::{
+    AbandonDelay, ActivityLease, Capabilities, Claimed, Filters, LeaseId, NameFilter,
+    PartialTooLarge, Session, SessionSpec, Sessions, TurnLease, WorkKind,
+};
+pub use errors::{ProposeError, ReadError};
+pub use partition::{ActivityResult, CommittedHistory, Figures, Partition};
+pub use partitions::{Partitions, Setup, StartError};
+pub use waiters::WaitFor;

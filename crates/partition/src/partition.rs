@@ -1,0 +1,414 @@
+//! A partition as the rest of the node uses it.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use longhaul_engine::history::event;
+use longhaul_engine::turn::{Answer, decide};
+use longhaul_engine::{Command, InstanceKey, InstanceView, Reply, TableFault, Tables, dispatch};
+use longhaul_replication::Group;
+use longhaul_types::{ExecutionId, PartitionId};
+use tokio::sync::oneshot;
+
+use crate::clock::{fresh_execution, fresh_number};
+use crate::core::Shared;
+use crate::dispatch::{
+    AbandonDelay, ActivityLease, ClaimRequest, Claimed, LeaseId, PartialTooLarge, SessionState,
+    Settled, Share, TurnLease, WorkKind,
+};
+use crate::errors::{ProposeError, ReadError};
+use crate::waiters::WaitFor;
+
+const NOT_LEADING: &str = "this node does not lead the partition";
+
+/// A partition with a replica on this node. Cheap to clone.
+#[derive(Clone)]
+pub struct Partition {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) group: Group,
+}
+
+/// The committed history of the current generation.
+#[derive(Clone, Debug)]
+pub struct CommittedHistory {
+    /// The current execution.
+    pub execution: ExecutionId,
+    /// Framed events, in order (see [`longhaul_engine::history`]).
+    pub runs: Vec<Bytes>,
+}
+
+/// How an activity ended.
+#[derive(Clone, Debug)]
+pub enum ActivityResult {
+    /// With a result.
+    Completed(Option<Bytes>),
+    /// With encoded `TaskFailureDetails`.
+    Failed(Bytes),
+}
+
+impl Partition {
+    /// Which partition this is.
+    #[must_use]
+    pub fn id(&self) -> PartitionId {
+        self.shared.id
+    }
+
+    /// Proposes a command and waits until it has been applied here.
+    ///
+    /// # Errors
+    /// [`ProposeError`] says whether the command may have had an effect.
+    pub async fn propose(&self, command: Command) -> Result<Reply, ProposeError> {
+        let (caller, answer) = oneshot::channel();
+        self.shared
+            .queue
+            .push(command, Some(caller), self.shared.config.queue_bytes_max)?;
+        answer.await.unwrap_or(Err(ProposeError::Unknown(
+            "the partition stopped with the command on its way",
+        )))
+    }
+
+    async fn barrier(&self) -> Result<(), ReadError> {
+        self.group
+            .read_barrier()
+            .await
+            .map_err(|_| ReadError::Unavailable(NOT_LEADING))
+    }
+
+    /// The instance, including everything acknowledged before the call.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub async fn view(&self, key: &InstanceKey) -> Result<Option<InstanceView>, ReadError> {
+        self.barrier().await?;
+        let mut core = self.shared.core.lock();
+        Ok(core
+            .tables
+            .instance(key)?
+            .map(|instance| InstanceView::of(key, instance)))
+    }
+
+    /// The instance's committed history, including everything acknowledged before the call.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub async fn history(&self, key: &InstanceKey) -> Result<Option<CommittedHistory>, ReadError> {
+        self.barrier().await?;
+        let mut core = self.shared.core.lock();
+        let Some(execution) = core
+            .tables
+            .instance(key)?
+            .map(|instance| instance.execution.clone())
+        else {
+            return Ok(None);
+        };
+        let runs = dispatch::committed_history(&mut core.tables, key)?.unwrap_or_default();
+        Ok(Some(CommittedHistory { execution, runs }))
+    }
+
+    /// Waits, for as long as the caller does, until the instance (which may not exist yet) has begun or ended.
+    ///
+    /// # Errors
+    /// [`ReadError`], also when leadership ends while waiting.
+    pub async fn wait(&self, key: &InstanceKey, until: WaitFor) -> Result<InstanceView, ReadError> {
+        self.barrier().await?;
+        let parked = {
+            let mut core = self.shared.core.lock();
+            if let Some(instance) = core.tables.instance(key)? {
+                let view = InstanceView::of(key, instance);
+                if until.is_met_by(view.status) {
+                    return Ok(view);
+                }
+            }
+            let leader = core
+                .leader
+                .as_mut()
+                .ok_or(ReadError::Unavailable(NOT_LEADING))?;
+            leader.waiters.park(key.clone(), until)
+        };
+        let _sweep = SweepOnDrop {
+            partition: self,
+            key,
+        };
+        parked
+            .await
+            .map_err(|_| ReadError::Unavailable("the partition's leader changed; wait again"))
+    }
+
+    /// The turn that a token stands for; it counts as being committed until it is completed.
+    #[must_use]
+    pub fn turn_lease(&self, lease: LeaseId) -> Option<TurnLease> {
+        self.shared
+            .with_leader(|leader, _, _| Ok(leader.dispatcher.begin_turn(lease)))?
+    }
+
+    /// The instance's turn that is out, for workers that do not echo tokens.
+    #[must_use]
+    pub fn turn_lease_of(&self, key: &InstanceKey) -> Option<TurnLease> {
+        self.shared.with_leader(|leader, _, _| {
+            let lease = leader.dispatcher.turn_out(key);
+            Ok(lease.and_then(|lease| leader.dispatcher.begin_turn(lease)))
+        })?
+    }
+
+    /// The activity that a token stands for; it counts as being committed until it is completed.
+    #[must_use]
+    pub fn activity_lease(&self, lease: LeaseId) -> Option<ActivityLease> {
+        self.shared
+            .with_leader(|leader, _, _| Ok(leader.dispatcher.begin_activity(lease)))?
+    }
+
+    /// The activity that is out, for workers that do not echo tokens; only if there is exactly one it can be.
+    #[must_use]
+    pub fn activity_lease_of(&self, key: &InstanceKey, task_id: i32) -> Option<ActivityLease> {
+        self.shared.with_leader(|leader, _, _| {
+            let lease = leader.dispatcher.activity_out(key, task_id);
+            Ok(lease.and_then(|lease| leader.dispatcher.begin_activity(lease)))
+        })?
+    }
+
+    /// Keeps a part of a completion until the last part arrives; lost with the stream.
+    ///
+    /// # Errors
+    /// [`PartialTooLarge`]: all parts so far are forgotten.
+    pub fn buffer_partial(
+        &self,
+        lease: LeaseId,
+        index: i32,
+        part: Answer,
+        bytes: usize,
+    ) -> Result<(), PartialTooLarge> {
+        let kept = self.shared.with_leader(|leader, _, _| {
+            Ok(leader
+                .dispatcher
+                .lease_mut(lease)
+                .map_or(Ok(()), |lease| lease.parts.put(index, part, bytes)))
+        });
+        kept.unwrap_or(Ok(()))
+    }
+
+    /// The parts kept so far as one answer; they stay until the delivery is over.
+    #[must_use]
+    pub fn partial(&self, lease: LeaseId) -> Option<Answer> {
+        self.shared.with_leader(|leader, _, _| {
+            Ok(leader
+                .dispatcher
+                .lease_mut(lease)
+                .and_then(|lease| lease.parts.whole()))
+        })?
+    }
+
+    /// Commits a worker's answer to a turn. An answer that is not wanted any more changes nothing.
+    ///
+    /// # Errors
+    /// [`ProposeError`]: the delivery stands, and the same answer may be sent again.
+    pub async fn complete_turn(
+        &self,
+        lease: TurnLease,
+        answer: Answer,
+    ) -> Result<(), ProposeError> {
+        let randomness = self.shared.randomness.clone();
+        let at = self.shared.clock.now();
+        let turn = decide(&lease.context, answer, at, &mut || {
+            fresh_execution(&*randomness)
+        });
+        let settle = SettleOnDrop {
+            partition: self,
+            lease: lease.id,
+            settled: Settled::NotApplied,
+        };
+        settle.finish(self.propose(Command::CompleteTurn(Box::new(turn))).await)
+    }
+
+    /// Commits an activity's result. A result that is not wanted any more changes nothing.
+    ///
+    /// # Errors
+    /// [`ProposeError`]: the delivery stands, and the same result may be sent again.
+    pub async fn complete_activity(
+        &self,
+        lease: ActivityLease,
+        result: ActivityResult,
+    ) -> Result<(), ProposeError> {
+        let at = self.shared.clock.now();
+        let event = match result {
+            ActivityResult::Completed(result) => {
+                event::task_completed(at, lease.task_id, result.as_deref())
+            }
+            ActivityResult::Failed(failure) => event::task_failed(at, lease.task_id, &failure),
+        };
+        let settle = SettleOnDrop {
+            partition: self,
+            lease: lease.id,
+            settled: Settled::NotApplied,
+        };
+        let ActivityLease {
+            key,
+            execution,
+            seq,
+            ..
+        } = lease;
+        settle.finish(
+            self.propose(Command::CompleteActivity {
+                key,
+                execution,
+                seq,
+                event,
+            })
+            .await,
+        )
+    }
+
+    fn settle(&self, lease: LeaseId, settled: Settled) {
+        let now = self.shared.clock.now();
+        self.shared.with_leader(|leader, tables, wakes| {
+            let again = leader.dispatcher.settle(lease, settled);
+            wakes.work.extend(leader.dispatcher.take_woken());
+            again.map_or(Ok(()), |key| leader.reconsider(tables, &key, now, wakes))
+        });
+    }
+
+    /// Takes a work item back from its worker. Does nothing if the delivery is over.
+    pub fn abandon(&self, lease: LeaseId, delay: AbandonDelay) {
+        let now = self.shared.clock.now();
+        self.shared.with_leader(|leader, _, wakes| {
+            let delayed = leader
+                .dispatcher
+                .abandon(lease, delay == AbandonDelay::Backoff);
+            leader.delay(delayed, now, wakes);
+            Ok(())
+        });
+    }
+
+    /// Hands a stream its share of the items it takes; answers whether anything was left to others.
+    pub(crate) fn claim(
+        &self,
+        session: &Arc<SessionState>,
+        kind: WorkKind,
+        share: Share,
+        out: &mut VecDeque<Claimed>,
+    ) -> bool {
+        if self.shared.ready.count(kind) == 0 {
+            return false;
+        }
+        let request = ClaimRequest {
+            session,
+            kind,
+            share,
+            now: self.shared.clock.now(),
+        };
+        let mut nonce = || fresh_number(&*self.shared.randomness);
+        let claimed = self.shared.with_leader(|leader, tables, _| {
+            leader.dispatcher.claim(tables, &request, &mut nonce, out)
+        });
+        claimed.unwrap_or(false)
+    }
+
+    /// Everything out on a stream can be dispatched again.
+    pub(crate) fn session_lost(&self, session: u64) {
+        let now = self.shared.clock.now();
+        let losses = self.shared.config.losses_before_delay;
+        self.shared.with_leader(|leader, _, wakes| {
+            let delayed = leader.dispatcher.session_lost(session, losses);
+            leader.delay(delayed, now, wakes);
+            Ok(())
+        });
+    }
+
+    /// Takes back turns that have been out for too long: their worker may have lost them without saying so.
+    pub(crate) fn take_back_overdue(&self) {
+        let before = self.shared.clock.now() - self.shared.config.turn_lease_max;
+        let overdue = self
+            .shared
+            .with_leader(|leader, _, _| Ok(leader.dispatcher.overdue_turns(before)));
+        for lease in overdue.unwrap_or_default() {
+            tracing::warn!(partition = %self.id(), ?lease, "a turn was out for too long and is offered again");
+            self.abandon(lease, AbandonDelay::Backoff);
+        }
+    }
+
+    /// A fingerprint of the applied state, to compare processes and replicas. Reads everything, under the lock.
+    ///
+    /// # Errors
+    /// [`TableFault`] if rows cannot be read.
+    pub fn state_digest(&self) -> Result<u128, TableFault> {
+        self.shared.core.lock().tables.state_digest()
+    }
+
+    /// Numbers for people and metrics.
+    #[must_use]
+    pub fn figures(&self) -> Figures {
+        let core = self.shared.core.lock();
+        let stats = core.tables.statistics();
+        let leader = core.leader.as_ref();
+        Figures {
+            leads: leader.is_some(),
+            resident_instances: stats.resident_instances as u64,
+            resident_bytes: stats.resident_bytes as u64,
+            queued: leader.map_or(0, |it| it.dispatcher.queued() as u64),
+            timers: leader.map_or(0, |it| it.timers.len() as u64),
+            waiters: leader.map_or(0, |it| it.waiters.len() as u64),
+            outboxes: leader.map_or(0, |it| it.outbox.len() as u64),
+        }
+    }
+}
+
+/// Numbers for people and metrics.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Figures {
+    /// Whether this replica leads.
+    pub leads: bool,
+    /// Instances in memory.
+    pub resident_instances: u64,
+    /// Their size, about.
+    pub resident_bytes: u64,
+    /// Work items waiting for a worker.
+    pub queued: u64,
+    /// Timers and delays armed.
+    pub timers: u64,
+    /// Parked callers.
+    pub waiters: u64,
+    /// Partitions that messages wait to be shipped to.
+    pub outboxes: u64,
+}
+
+/// Forgets a parked caller that gives up.
+struct SweepOnDrop<'a> {
+    partition: &'a Partition,
+    key: &'a InstanceKey,
+}
+
+impl Drop for SweepOnDrop<'_> {
+    fn drop(&mut self) {
+        // Called while `parked` is closed or about to be; whoever is left is swept with the next caller.
+        self.partition.shared.with_leader(|leader, _, _| {
+            leader.waiters.sweep_key(self.key);
+            Ok(())
+        });
+    }
+}
+
+/// Ends a completion even if its caller goes away in the middle.
+struct SettleOnDrop<'a> {
+    partition: &'a Partition,
+    lease: LeaseId,
+    settled: Settled,
+}
+
+impl SettleOnDrop<'_> {
+    fn finish(mut self, outcome: Result<Reply, ProposeError>) -> Result<(), ProposeError> {
+        if outcome.is_ok() {
+            self.settled = Settled::Over;
+        }
+        outcome.map(drop)
+    }
+}
+
+impl Drop for SettleOnDrop<'_> {
+    fn drop(&mut self) {
+        self.partition.settle(self.lease, self.settled);
+    }
+}
+
+/// How often overdue turns are looked for.
+pub(crate) const OVERDUE_INTERVAL: Duration = Duration::from_secs(15);

@@ -1,0 +1,159 @@
+//! Votes, positions, memberships and entry payloads as bytes: our own messages, so that neither the
+//! write-ahead log nor the network depends on how the consensus library lays out its types.
+//!
+//! The commands of an entry are copied once, into the entry's bytes; decoding shares them.
+
+use std::{collections::BTreeMap, io};
+
+use bytes::Bytes;
+use longhaul_proto::raft::v1 as proto;
+use prost::Message;
+
+use crate::types::{Commands, EntryPayload, LogId, Membership, NodeId, StoredMembership, Vote};
+
+/// Bytes that are not what they should be: written by a newer version, or damaged.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum DecodeFault {
+    /// Not a message at all.
+    #[error("{what} does not decode")]
+    Malformed {
+        what: &'static str,
+        source: prost::DecodeError,
+    },
+    /// A message without a field it must have.
+    #[error("{what} has no {field}")]
+    Missing {
+        what: &'static str,
+        field: &'static str,
+    },
+    /// A voter that is not among the nodes, or no voters.
+    #[error("a membership contradicts itself: {0}")]
+    Membership(String),
+}
+
+impl From<DecodeFault> for io::Error {
+    fn from(fault: DecodeFault) -> Self {
+        Self::new(io::ErrorKind::InvalidData, fault)
+    }
+}
+
+pub(crate) fn encode_vote(vote: &Vote) -> Bytes {
+    let leader = vote.leader_id();
+    let vote = proto::Vote {
+        term: leader.term,
+        node_id: leader.voted_for.0,
+        committed: vote.is_committed(),
+    };
+    vote.encode_to_vec().into()
+}
+
+pub(crate) fn decode_vote(bytes: Bytes) -> Result<Vote, DecodeFault> {
+    let vote: proto::Vote = decode("a vote", bytes)?;
+    let node = NodeId(vote.node_id);
+    Ok(if vote.committed {
+        Vote::new_committed(vote.term, node)
+    } else {
+        Vote::new(vote.term, node)
+    })
+}
+
+pub(crate) fn encode_log_id(id: &LogId) -> Bytes {
+    log_position(id).encode_to_vec().into()
+}
+
+pub(crate) fn decode_log_id(bytes: Bytes) -> Result<LogId, DecodeFault> {
+    Ok(log_id(decode("a log position", bytes)?))
+}
+
+pub(crate) fn encode_payload(payload: &EntryPayload) -> Bytes {
+    let payload = match payload {
+        EntryPayload::Blank => None,
+        EntryPayload::Normal(commands) => {
+            Some(proto::entry_payload::Payload::Commands(commands.0.clone()))
+        }
+        EntryPayload::Membership(membership) => Some(proto::entry_payload::Payload::Membership(
+            membership_message(membership),
+        )),
+    };
+    proto::EntryPayload { payload }.encode_to_vec().into()
+}
+
+pub(crate) fn decode_payload(bytes: Bytes) -> Result<EntryPayload, DecodeFault> {
+    let entry: proto::EntryPayload = decode("an entry", bytes)?;
+    Ok(match entry.payload {
+        None => EntryPayload::Blank,
+        Some(proto::entry_payload::Payload::Commands(commands)) => {
+            EntryPayload::Normal(Commands(commands))
+        }
+        Some(proto::entry_payload::Payload::Membership(message)) => {
+            EntryPayload::Membership(membership(message)?)
+        }
+    })
+}
+
+pub(crate) fn encode_membership(stored: &StoredMembership) -> Bytes {
+    let position = stored.log_id().as_ref().map(log_position);
+    let membership = Some(membership_message(stored.membership()));
+    proto::StoredMembership {
+        position,
+        membership,
+    }
+    .encode_to_vec()
+    .into()
+}
+
+pub(crate) fn decode_membership(bytes: Bytes) -> Result<StoredMembership, DecodeFault> {
+    const WHAT: &str = "a stored membership";
+    let stored: proto::StoredMembership = decode(WHAT, bytes)?;
+    let message = stored.membership.ok_or(DecodeFault::Missing {
+        what: WHAT,
+        field: "membership",
+    })?;
+    Ok(StoredMembership::new(
+        stored.position.map(log_id),
+        membership(message)?,
+    ))
+}
+
+fn decode<M: Message + Default>(what: &'static str, bytes: Bytes) -> Result<M, DecodeFault> {
+    M::decode(bytes).map_err(|source| DecodeFault::Malformed { what, source })
+}
+
+fn log_position(id: &LogId) -> proto::LogPosition {
+    proto::LogPosition {
+        term: id.committed_leader_id().term,
+        index: id.index(),
+    }
+}
+
+fn log_id(position: proto::LogPosition) -> LogId {
+    LogId::new_term_index(position.term, position.index)
+}
+
+fn membership_message(membership: &Membership) -> proto::Membership {
+    let voter_sets = membership.get_joint_config().iter();
+    proto::Membership {
+        voter_sets: voter_sets
+            .map(|voters| proto::VoterSet {
+                node_ids: voters.iter().map(|node| node.0).collect(),
+            })
+            .collect(),
+        node_ids: membership.nodes().map(|(node, ())| node.0).collect(),
+    }
+}
+
+fn membership(message: proto::Membership) -> Result<Membership, DecodeFault> {
+    let voter_sets = message.voter_sets.into_iter();
+    let voter_sets = voter_sets
+        .map(|voters| voters.node_ids.into_iter().map(NodeId).collect())
+        .collect();
+    let nodes: BTreeMap<NodeId, ()> = message
+        .node_ids
+        .into_iter()
+        .map(|id| (NodeId(id), ()))
+        .collect();
+    Membership::new(voter_sets, nodes).map_err(|error| DecodeFault::Membership(error.to_string()))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,37 @@
+//! Replicated logs of opaque bytes: one [`Group`] per partition and node, over the node's write-ahead log.
+//!
+//! ```text
+//!            propose ─►┌────────┐ append ┌───────────┐ one fsync for all groups
+//!  runtime ───────────►│ Group  ├───────►│ LogStore  ├────► longhaul-wal
+//!     ▲  leadership    │ (Raft) │        └───────────┘
+//!     └────────────────┤        │ apply  ┌──────────────┐
+//!                      │        ├───────►│ StateMachine ├─► impl Machine (the partition's state)
+//!                      └───┬────┘        └──────────────┘
+//!                          └─ network: other nodes' replicas of the same group
+//! ```
+//!
+//! This is the only crate that names the consensus library. It knows neither commands nor tables:
+//! entries are bytes, and whoever owns the state implements [`Machine`].
+
+mod codec;
+mod config;
+mod fault;
+mod group;
+mod leadership;
+mod log_store;
+mod machine;
+mod network;
+mod solo;
+mod state_machine;
+#[cfg(test)]
+mod testing;
+mod types;
+
+pub use config::{CheckpointThread, GroupConfig};
+pub use fault::{GroupFault, OnFault};
+pub use group::{Group, GroupSetup, Progress, ProposeError, ReadError, StartError, Stopped};
+pub use leadership::Leadership;
+pub use longhaul_wal::{GroupId, GroupLog};
+pub use machine::{Applied, Checkpoint, Machine, MachineFault, Snapshot, SnapshotContent};
+pub use network::{InProcess, Network};
+pub use types::{NodeId, Position};

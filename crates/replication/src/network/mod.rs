@@ -1,0 +1,80 @@
+//! How replicas of one group on different nodes reach each other.
+//!
+//! A [`Network`] is chosen once per node: [`Network::none`] for a node that is its whole cluster,
+//! [`InProcess`] for nodes that share a process, as in simulation.
+
+mod in_process;
+mod none;
+mod peer;
+
+use std::{any::Any, fmt, sync::Arc};
+
+use longhaul_wal::GroupId;
+use openraft::network::RaftNetworkFactory;
+
+pub use self::in_process::InProcess;
+use self::peer::PeerClient;
+pub(crate) use self::peer::{Peer, Responses, unreachable};
+use crate::types::{NodeId, Raft, TypeConfig};
+
+/// A node's way to its peers.
+#[derive(Clone)]
+pub struct Network(Arc<dyn Peers>);
+
+impl Network {
+    /// For a node without peers: nothing can be reached.
+    #[must_use]
+    pub fn none() -> Self {
+        Self(Arc::new(none::NoPeers))
+    }
+
+    pub(crate) fn new(peers: impl Peers) -> Self {
+        Self(Arc::new(peers))
+    }
+
+    /// What the library asks for connections of one replica.
+    pub(crate) fn of(&self, group: GroupId, node: NodeId) -> Connections {
+        Connections {
+            peers: self.0.clone(),
+            group,
+            node,
+        }
+    }
+
+    /// Lets peers reach a replica until the answer is dropped.
+    pub(crate) fn attach(&self, group: GroupId, node: NodeId, raft: &Raft) -> Attachment {
+        self.0.attach(group, node, raft.clone())
+    }
+}
+
+impl fmt::Debug for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Network")
+    }
+}
+
+/// One kind of network.
+pub(crate) trait Peers: Send + Sync + 'static {
+    /// Makes a replica reachable for its peers, in place of an earlier one.
+    fn attach(&self, group: GroupId, node: NodeId, raft: Raft) -> Attachment;
+    /// A connection from one replica of a group to another. Does no I/O yet.
+    fn connect(&self, group: GroupId, from: NodeId, to: NodeId) -> Box<dyn Peer>;
+}
+
+/// A replica's place in a network, which it leaves when this is dropped.
+pub(crate) type Attachment = Box<dyn Any + Send + Sync>;
+
+/// Makes connections for one replica.
+pub(crate) struct Connections {
+    peers: Arc<dyn Peers>,
+    group: GroupId,
+    node: NodeId,
+}
+
+impl RaftNetworkFactory<TypeConfig> for Connections {
+    type Network = PeerClient;
+
+    async fn new_client(&mut self, target: NodeId, _node: &()) -> PeerClient {
+        PeerClient(self.peers.connect(self.group, self.node, target))
+    }
+}

@@ -1,0 +1,223 @@
+//! What tests of a replica need around it: a machine that remembers what it was given, and a disk
+//! for the log.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use bytes::Bytes;
+use longhaul_wal::{Config, GroupId, GroupLog, Identity, Progress, Wal, testing::SimFiles};
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+use crate::{
+    machine::{Applied, Checkpoint, Machine, MachineFault, Snapshot, SnapshotContent},
+    types::Position,
+};
+
+/// Everything applied, in order.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct State {
+    pub(crate) applied: Applied,
+    pub(crate) commands: Vec<(Position, Bytes)>,
+}
+
+/// What the newest of a node's machines has on disk and in memory; clones are the same node's.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Ledger {
+    newest: Arc<Mutex<Process>>,
+    unordered: bool,
+}
+
+/// One life of a machine. A later one has the disk's content, and nothing else, in common with it.
+#[derive(Debug, Clone, Default)]
+struct Process {
+    disk: Arc<Mutex<State>>,
+    memory: Arc<Mutex<State>>,
+}
+
+impl Ledger {
+    /// A ledger for those who apply entries in any order.
+    pub(crate) fn unordered() -> Self {
+        Self {
+            unordered: true,
+            ..Self::default()
+        }
+    }
+
+    /// A machine, as after a start of the process.
+    pub(crate) fn machine(&self) -> Box<LedgerMachine> {
+        let found = self.disk();
+        let process = Process {
+            disk: Arc::new(Mutex::new(found.clone())),
+            memory: Arc::new(Mutex::new(found)),
+        };
+        *self.newest.lock() = process.clone();
+        Box::new(LedgerMachine {
+            process,
+            unordered: self.unordered,
+        })
+    }
+
+    /// Whether the newest machine has not been dropped.
+    pub(crate) fn has_machine(&self) -> bool {
+        Arc::strong_count(&self.newest.lock().memory) > 1
+    }
+
+    pub(crate) fn disk(&self) -> State {
+        self.newest.lock().disk.lock().clone()
+    }
+
+    /// The commands in memory.
+    pub(crate) fn commands(&self) -> Vec<Bytes> {
+        let newest = self.newest.lock();
+        let commands = newest.memory.lock().commands.clone();
+        commands.into_iter().map(|(_, commands)| commands).collect()
+    }
+}
+
+/// The machine: breaks on [`FAULT`], panics on [`PANIC`], and refuses to go backwards.
+pub(crate) struct LedgerMachine {
+    process: Process,
+    unordered: bool,
+}
+
+/// Commands that break the machine.
+pub(crate) const FAULT: &[u8] = b"fault";
+
+/// Commands that make the machine panic.
+pub(crate) const PANIC: &[u8] = b"panic";
+
+impl LedgerMachine {
+    fn change(
+        &mut self,
+        position: Position,
+        change: impl FnOnce(&mut State),
+    ) -> Result<(), MachineFault> {
+        let mut state = self.process.memory.lock();
+        let before = state.applied.position.replace(position);
+        if !self.unordered && before.is_some_and(|before| before.index >= position.index) {
+            return Err(MachineFault::new(format!("{position} after {before:?}")));
+        }
+        change(&mut state);
+        Ok(())
+    }
+}
+
+impl Machine for LedgerMachine {
+    fn applied(&self) -> Applied {
+        self.process.memory.lock().applied.clone()
+    }
+
+    fn apply(&mut self, position: Position, commands: Bytes) -> Result<(), MachineFault> {
+        if commands == FAULT {
+            return Err(MachineFault::new("asked to break"));
+        }
+        assert_ne!(commands, PANIC, "asked to panic");
+        self.change(position, |state| state.commands.push((position, commands)))
+    }
+
+    fn apply_membership(
+        &mut self,
+        position: Position,
+        membership: Bytes,
+    ) -> Result<(), MachineFault> {
+        self.change(position, |state| {
+            state.applied.membership = Some(membership)
+        })
+    }
+
+    fn advance(&mut self, position: Position) -> Result<(), MachineFault> {
+        self.change(position, |_| ())
+    }
+
+    fn checkpoint(&mut self) -> Result<Checkpoint, MachineFault> {
+        let state = self.process.memory.lock().clone();
+        let disk = self.process.disk.clone();
+        Ok(Box::new(move || {
+            *disk.lock() = state;
+            Ok(())
+        }))
+    }
+
+    fn export(&mut self) -> Result<Option<Snapshot>, MachineFault> {
+        let state = self.process.disk.lock().clone();
+        let applied = state.applied.clone();
+        Ok(applied.position.is_some().then(|| Snapshot {
+            applied,
+            content: SnapshotContent(Box::new(state)),
+        }))
+    }
+
+    fn install(&mut self, snapshot: Snapshot) -> Result<(), MachineFault> {
+        let state = snapshot
+            .content
+            .0
+            .downcast::<State>()
+            .map_err(|_| MachineFault::new("not a ledger"))?;
+        assert_eq!(
+            state.applied, snapshot.applied,
+            "a snapshot stands where it says"
+        );
+        *self.process.disk.lock() = (*state).clone();
+        *self.process.memory.lock() = *state;
+        Ok(())
+    }
+}
+
+/// A simulated disk with a node's write-ahead log. Clones are the same disk.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct LogDisk {
+    files: SimFiles,
+    crashes: Arc<AtomicU64>,
+}
+
+impl LogDisk {
+    /// Opens the log, written to by a job of the current runtime: in an order that can be repeated,
+    /// and without another thread that a paused clock would not wait for.
+    pub(crate) fn open(&self, group: GroupId) -> GroupLog {
+        let work = Arc::new(Notify::new());
+        let mut config = Config::new("/wal");
+        config.segment_bytes = 64 << 10;
+        let wake = work.clone();
+        config.hooks.wake = Arc::new(move || wake.notify_one());
+        let identity = Identity {
+            cluster_id: [7; 16],
+            node_id: 1,
+        };
+        let (wal, mut writer) =
+            Wal::open_unthreaded(config, identity, Arc::new(self.files.clone()))
+                .expect("a log that was only crashed");
+        let log = wal.group(group);
+        tokio::spawn(async move {
+            loop {
+                // What a disk takes to sync, so that there is a time in which power can be lost.
+                tokio::time::sleep(Duration::from_millis(2)).await;
+                match writer.run_once() {
+                    Progress::Worked => {}
+                    Progress::Idle => {
+                        writer.settle();
+                        work.notified().await;
+                    }
+                    Progress::Closed => break drop(wal),
+                }
+            }
+        });
+        log
+    }
+
+    /// Loses power: of what was not synced, some is lost. Open logs are dead.
+    pub(crate) fn crash(&self) {
+        self.files
+            .crash(self.crashes.fetch_add(1, Ordering::Relaxed));
+    }
+
+    /// Lets the next sync fail.
+    pub(crate) fn fail(&self) {
+        self.files.fail_sync(1);
+    }
+}

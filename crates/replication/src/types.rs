@@ -1,0 +1,93 @@
+//! The one set of type parameters of the consensus library, and names for what it makes of them.
+
+use std::fmt;
+
+use bytes::Bytes;
+use openraft::{
+    TokioRuntime, impls::leader_id_std, rt::deterministic_rng::DeterministicRng, type_config::alias,
+};
+
+use crate::state_machine::StateMachine;
+
+/// Id of a node; given once by the cluster and never to another node.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct NodeId(pub u64);
+
+/// Where an entry stands in a group's log; ordered by term, then index.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Position {
+    /// Term of the leader that appended the entry.
+    pub term: u64,
+    /// Index of the entry; the first of a log is 0.
+    pub index: u64,
+}
+
+/// What a proposed entry carries: encoded commands, opaque here.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Commands(pub(crate) Bytes);
+
+openraft::declare_raft_types!(
+    /// Terms alone name leaders, and randomness comes from a seed given at start.
+    pub(crate) TypeConfig:
+        D = Commands,
+        R = (),
+        NodeId = NodeId,
+        Node = (),
+        Term = u64,
+        LeaderId = leader_id_std::LeaderId<u64, NodeId>,
+        AsyncRuntime = Runtime,
+);
+
+pub(crate) type Runtime = DeterministicRng<TokioRuntime>;
+pub(crate) type Raft = openraft::Raft<TypeConfig, StateMachine>;
+pub(crate) type Vote = alias::VoteOf<TypeConfig>;
+pub(crate) type LeaderTerm = alias::CommittedLeaderIdOf<TypeConfig>;
+pub(crate) type LogId = alias::LogIdOf<TypeConfig>;
+pub(crate) type Entry = alias::EntryOf<TypeConfig>;
+pub(crate) type EntryPayload = alias::PayloadOf<TypeConfig>;
+pub(crate) type Membership = openraft::Membership<NodeId, ()>;
+pub(crate) type StoredMembership = alias::StoredMembershipOf<TypeConfig>;
+pub(crate) type SnapshotMeta = alias::SnapshotMetaOf<TypeConfig>;
+
+impl From<u64> for NodeId {
+    fn from(id: u64) -> Self {
+        Self(id)
+    }
+}
+
+impl fmt::Display for NodeId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl fmt::Display for Position {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.term, self.index)
+    }
+}
+
+impl Position {
+    pub(crate) fn of(id: LogId) -> Self {
+        Self {
+            term: id.committed_leader_id().term,
+            index: id.index(),
+        }
+    }
+
+    pub(crate) fn log_id(self) -> LogId {
+        LogId::new_term_index(self.term, self.index)
+    }
+}
+
+impl fmt::Debug for Commands {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} bytes", self.0.len())
+    }
+}
+
+impl fmt::Display for Commands {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self, f)
+    }
+}

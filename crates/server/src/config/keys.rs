@@ -1,0 +1,255 @@
+//! Every key: its place in [`Config`], and what a reader of the reference page needs to know.
+
+use toml::de::DeValue;
+
+use super::Config;
+use super::value::Value;
+
+/// One setting.
+pub(super) struct Key {
+    /// `section.key`.
+    pub(super) path: &'static str,
+    /// What it does, in a sentence or two.
+    pub(super) doc: &'static str,
+    /// What may be written.
+    pub(super) expected: &'static str,
+    pub(super) set_text: fn(&mut Config, &str) -> Option<()>,
+    pub(super) set_toml: fn(&mut Config, &DeValue<'_>) -> Option<()>,
+    /// Its value, as a file has it.
+    pub(super) toml: fn(&Config) -> String,
+}
+
+/// A section of keys.
+pub(super) struct Section {
+    pub(super) name: &'static str,
+    pub(super) doc: &'static str,
+    pub(super) keys: &'static [Key],
+}
+
+impl Key {
+    /// The part after the section.
+    pub(super) fn name(&self) -> &'static str {
+        self.path
+            .split_once('.')
+            .map_or(self.path, |(_, name)| name)
+    }
+
+    /// The environment variable that sets it.
+    pub(super) fn variable(&self) -> String {
+        format!(
+            "{VARIABLE_PREFIX}{}",
+            self.path.to_ascii_uppercase().replace('.', "__")
+        )
+    }
+}
+
+/// How our environment variables begin.
+pub(super) const VARIABLE_PREFIX: &str = "LONGHAUL_";
+
+/// Variables of other products that set one of our keys.
+pub(super) const ALIASES: [(&str, &str); 3] = [
+    ("DTS_TASK_HUB_NAMES", "hubs.create"),
+    ("DTS_USE_DYNAMIC_TASK_HUBS", "hubs.dynamic"),
+    ("RUST_LOG", "telemetry.log_level"),
+];
+
+/// The key with this path.
+pub(super) fn find(path: &str) -> Option<&'static Key> {
+    all().find(|key| key.path == path)
+}
+
+/// Every key, in the order of the file.
+pub(super) fn all() -> impl Iterator<Item = &'static Key> {
+    SECTIONS.iter().flat_map(|section| section.keys)
+}
+
+macro_rules! key {
+    ($section:ident . $key:ident, $doc:literal) => {
+        Key {
+            path: concat!(stringify!($section), ".", stringify!($key)),
+            doc: $doc,
+            expected: expected(|config| &config.$section.$key),
+            set_text: |config, text| {
+                config.$section.$key = Value::from_text(text)?;
+                Some(())
+            },
+            set_toml: |config, value| {
+                config.$section.$key = Value::from_toml(value)?;
+                Some(())
+            },
+            toml: |config| config.$section.$key.to_toml(),
+        }
+    };
+}
+
+/// What may be written for the field that `_field` leads to.
+const fn expected<V: Value>(_field: fn(&Config) -> &V) -> &'static str {
+    V::EXPECTED
+}
+
+/// The whole configuration.
+pub(super) static SECTIONS: [Section; 9] = [
+    Section {
+        name: "node",
+        doc: "This process.",
+        keys: &[
+            key!(
+                node.data_dir,
+                "Where everything durable is kept. One process at a time; never move it between nodes."
+            ),
+            key!(
+                node.shutdown_grace,
+                "How long workers may finish what they hold when the node stops; at most 8s, so that it ends within 10 s."
+            ),
+        ],
+    },
+    Section {
+        name: "cluster",
+        doc: "What is fixed when the data directory is created.",
+        keys: &[key!(
+            cluster.partitions,
+            "Into how many partitions instances are divided: a power of two from 1 to 1024. A directory keeps the number it was created with."
+        )],
+    },
+    Section {
+        name: "listen",
+        doc: "Addresses. Calls are not authenticated, so leave `localhost` only where the network keeps strangers out. Port 0 is any free one.",
+        keys: &[
+            key!(listen.grpc, "gRPC for SDKs, and its health service."),
+            key!(
+                listen.dashboard,
+                "Status page, `/healthz`, `/readyz` and `/metrics` over HTTP; `off` for none."
+            ),
+            key!(
+                listen.metrics,
+                "`/healthz`, `/readyz` and `/metrics` on a port of their own; `off` for none."
+            ),
+        ],
+    },
+    Section {
+        name: "hubs",
+        doc: "Task hubs.",
+        keys: &[
+            key!(
+                hubs.create,
+                "Made at the start, unless they exist. Calls that name none go to `default`, or to the first of these if it is not among them and `hubs.dynamic` is off. In the environment, separated by commas; `DTS_TASK_HUB_NAMES` is read too."
+            ),
+            key!(
+                hubs.dynamic,
+                "Whether any other valid name is made on its first use; `DTS_USE_DYNAMIC_TASK_HUBS` is read too."
+            ),
+        ],
+    },
+    Section {
+        name: "limits",
+        doc: "What clients and workers may send and take.",
+        keys: &[
+            key!(
+                limits.payload,
+                "Size of one input, output, event, reason or custom status; more is refused with INVALID_ARGUMENT."
+            ),
+            key!(
+                limits.message,
+                "Size of one received message, above `limits.payload`; more is refused with RESOURCE_EXHAUSTED."
+            ),
+            key!(
+                limits.work_items_per_stream,
+                "Work items of one kind out on a worker's stream that asks for 0, which leaves the number to the server."
+            ),
+        ],
+    },
+    Section {
+        name: "grpc",
+        doc: "Limits of the gRPC port.",
+        keys: &[
+            key!(
+                grpc.connections_max,
+                "Connections at a time; more wait to be accepted."
+            ),
+            key!(
+                grpc.calls_per_connection_max,
+                "Calls at a time on one connection; clients hold more back."
+            ),
+            key!(
+                grpc.stream_window,
+                "Bytes a client may send ahead in one call."
+            ),
+            key!(
+                grpc.connection_window,
+                "Bytes a client may send ahead in all calls of one connection; at least `grpc.stream_window`."
+            ),
+            key!(grpc.headers_max, "Size of the headers of one call."),
+            key!(
+                grpc.keepalive_interval,
+                "How often a silent connection is checked with an HTTP/2 ping."
+            ),
+            key!(
+                grpc.keepalive_timeout,
+                "How long the answer to a ping may take before the connection counts as lost."
+            ),
+        ],
+    },
+    Section {
+        name: "wal",
+        doc: "The write-ahead log, shared by all partitions.",
+        keys: &[
+            key!(
+                wal.segment_size,
+                "Size of one of its files: a multiple of 512B, from 8KiB to 1GiB."
+            ),
+            key!(
+                wal.batch_size,
+                "Size at which a batch is written without waiting for more; at most `wal.segment_size`."
+            ),
+            key!(
+                wal.cache_size,
+                "Memory for the newest records, which spares reading them back."
+            ),
+            key!(
+                wal.prewrite,
+                "Whether new files are filled with zeros, for disks on which first writes are slow."
+            ),
+        ],
+    },
+    Section {
+        name: "storage",
+        doc: "The state of instances: in memory, and behind it on disk.",
+        keys: &[
+            key!(
+                storage.checkpoint_interval,
+                "How often changed instances are written to disk, at most 10s; `0s` writes each change through. What is not yet written is in the write-ahead log."
+            ),
+            key!(
+                storage.instance_memory,
+                "Memory for instances, over all partitions; those not used for longest are read from disk again when needed."
+            ),
+            key!(storage.block_cache, "Memory for what was read from disk."),
+            key!(
+                storage.write_buffers,
+                "Memory for what was written and is not yet in files, over all partitions."
+            ),
+            key!(
+                storage.partition_write_buffer,
+                "The same, of one partition: from 64KiB to `storage.write_buffers`."
+            ),
+            key!(
+                storage.background_jobs,
+                "Threads that write files and merge them: from 1 to 64."
+            ),
+        ],
+    },
+    Section {
+        name: "telemetry",
+        doc: "Logs, on standard error.",
+        keys: &[
+            key!(
+                telemetry.log_format,
+                "`text`, `json`, or `auto`: text on a terminal, JSON elsewhere."
+            ),
+            key!(
+                telemetry.log_level,
+                "`error`, `warn`, `info`, `debug`, `trace`, or levels by module such as `info,longhaul_wal=debug`. The consensus library is heard only where `openraft` is named. `RUST_LOG` is read too."
+            ),
+        ],
+    },
+];

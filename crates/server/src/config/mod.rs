@@ -1,0 +1,224 @@
+//! What a node is run with: one value, composed of defaults, a file, the environment and flags.
+//!
+//! ```text
+//! flags  >  LONGHAUL_SECTION__KEY  >  file  >  defaults of `server` or `dev`
+//! ```
+//!
+//! Each key has one row in `keys.rs`; reading, printing, the default file and the reference page come from it.
+
+mod document;
+mod keys;
+mod problem;
+mod sources;
+mod validate;
+mod value;
+
+#[cfg(test)]
+mod tests;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use longhaul_types::HubName;
+
+use crate::listen::{ListenAddress, OptionalAddress};
+
+pub use document::{default_file, reference_page};
+pub use problem::{ConfigError, Problem};
+pub use sources::{Loaded, Origin};
+pub use validate::SHUTDOWN_GRACE_MAX;
+pub use value::{ByteCount, LogFormat, LogLevel};
+
+/// Everything that can be set.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// This process.
+    pub node: Node,
+    /// What is fixed when the data directory is created.
+    pub cluster: Cluster,
+    /// Addresses.
+    pub listen: Listen,
+    /// Task hubs.
+    pub hubs: Hubs,
+    /// What clients and workers may send and take.
+    pub limits: Limits,
+    /// The gRPC port's limits.
+    pub grpc: Grpc,
+    /// The write-ahead log.
+    pub wal: Wal,
+    /// The state of instances.
+    pub storage: Storage,
+    /// Logs.
+    pub telemetry: Telemetry,
+}
+
+/// This process.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Node {
+    /// Where everything durable is kept.
+    pub data_dir: PathBuf,
+    /// How long workers may finish what they hold when the node stops.
+    pub shutdown_grace: Duration,
+}
+
+/// What is fixed when the data directory is created.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cluster {
+    /// Into how many partitions instances are divided.
+    pub partitions: u32,
+}
+
+/// Addresses.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listen {
+    /// gRPC for SDKs.
+    pub grpc: ListenAddress,
+    /// The status page, and health and metrics over HTTP.
+    pub dashboard: OptionalAddress,
+    /// Health and metrics over HTTP once more, for a port of their own.
+    pub metrics: OptionalAddress,
+}
+
+/// Task hubs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hubs {
+    /// Made at the start, unless they exist.
+    pub create: Vec<HubName>,
+    /// Whether any other valid name is made on its first use.
+    pub dynamic: bool,
+}
+
+/// What clients and workers may send and take.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// One input, output, event, reason or custom status.
+    pub payload: ByteCount,
+    /// One received message.
+    pub message: ByteCount,
+    /// Work items of one kind out on a stream that leaves the number to the server.
+    pub work_items_per_stream: u32,
+}
+
+/// The gRPC port's limits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Grpc {
+    /// Connections at a time.
+    pub connections_max: u32,
+    /// Calls at a time on one connection.
+    pub calls_per_connection_max: u32,
+    /// Bytes a client may send ahead in one call.
+    pub stream_window: ByteCount,
+    /// Bytes a client may send ahead in all calls of a connection.
+    pub connection_window: ByteCount,
+    /// Size of a call's headers.
+    pub headers_max: ByteCount,
+    /// How often a connection is checked with a ping.
+    pub keepalive_interval: Duration,
+    /// How long the answer to a ping may take.
+    pub keepalive_timeout: Duration,
+}
+
+/// The write-ahead log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wal {
+    /// Size of one of its files.
+    pub segment_size: ByteCount,
+    /// Size at which a batch is written.
+    pub batch_size: ByteCount,
+    /// Memory for the newest records.
+    pub cache_size: ByteCount,
+    /// Whether new files are filled with zeros.
+    pub prewrite: bool,
+}
+
+/// The state of instances.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Storage {
+    /// How often changed instances are written to disk; zero writes each change through.
+    pub checkpoint_interval: Duration,
+    /// Memory for instances, over all partitions.
+    pub instance_memory: ByteCount,
+    /// Memory for rows that were read.
+    pub block_cache: ByteCount,
+    /// Memory for rows that were written and are not yet in files, over all partitions.
+    pub write_buffers: ByteCount,
+    /// The same, of one partition.
+    pub partition_write_buffer: ByteCount,
+    /// Threads that write files and merge them.
+    pub background_jobs: u32,
+}
+
+/// Logs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Telemetry {
+    /// Their form.
+    pub log_format: LogFormat,
+    /// Which of them.
+    pub log_level: LogLevel,
+}
+
+impl Config {
+    /// The defaults of `longhaul server`.
+    #[must_use]
+    pub fn server() -> Self {
+        Self {
+            node: Node {
+                data_dir: "longhaul-data".into(),
+                shutdown_grace: Duration::from_secs(5),
+            },
+            cluster: Cluster { partitions: 8 },
+            listen: Listen {
+                grpc: ListenAddress::localhost(8080),
+                dashboard: OptionalAddress::On(ListenAddress::localhost(8082)),
+                metrics: OptionalAddress::On(ListenAddress::localhost(9090)),
+            },
+            hubs: Hubs {
+                create: vec![HubName::parse("default").expect("a valid name")],
+                dynamic: false,
+            },
+            limits: Limits {
+                payload: ByteCount::mib(1),
+                message: ByteCount::mib(64),
+                work_items_per_stream: 100,
+            },
+            grpc: Grpc {
+                connections_max: 10_000,
+                calls_per_connection_max: 10_000,
+                stream_window: ByteCount::mib(1),
+                connection_window: ByteCount::mib(4),
+                headers_max: ByteCount::kib(16),
+                keepalive_interval: Duration::from_secs(20),
+                keepalive_timeout: Duration::from_secs(20),
+            },
+            wal: Wal {
+                segment_size: ByteCount::mib(64),
+                batch_size: ByteCount::mib(8),
+                cache_size: ByteCount::mib(64),
+                prewrite: false,
+            },
+            storage: Storage {
+                checkpoint_interval: Duration::from_secs(1),
+                instance_memory: ByteCount::mib(256),
+                block_cache: ByteCount::mib(64),
+                write_buffers: ByteCount::mib(64),
+                partition_write_buffer: ByteCount::mib(16),
+                background_jobs: 2,
+            },
+            telemetry: Telemetry {
+                log_format: LogFormat::Auto,
+                log_level: LogLevel("info".to_owned()),
+            },
+        }
+    }
+
+    /// The defaults of `longhaul dev`: any task hub, few partitions, no metrics port, logs to read.
+    #[must_use]
+    pub fn dev() -> Self {
+        let mut config = Self::server();
+        config.cluster.partitions = 4;
+        config.hubs.dynamic = true;
+        config.listen.metrics = OptionalAddress::Off;
+        config.telemetry.log_format = LogFormat::Text;
+        config
+    }
+}

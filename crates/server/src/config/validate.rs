@@ -1,0 +1,221 @@
+//! Limits and relations between values; a broken relation names both sides.
+
+use std::time::Duration;
+
+use longhaul_types::PartitionCount;
+
+use super::problem::Problem;
+use super::value::ByteCount;
+use super::{Config, Origin};
+
+/// A node must end within 10 s; the rest is for the last checkpoint.
+pub const SHUTDOWN_GRACE_MAX: Duration = Duration::from_secs(8);
+
+const CHECKPOINT_INTERVAL_MAX: Duration = Duration::from_secs(10);
+const SECTOR: ByteCount = ByteCount(512);
+const SEGMENT_SIZE_MIN: ByteCount = ByteCount::kib(8);
+const SEGMENT_SIZE_MAX: ByteCount = ByteCount::mib(1024);
+/// HTTP/2 cannot express larger windows.
+const WINDOW_MAX: ByteCount = ByteCount((1 << 31) - 1);
+const PARTITION_WRITE_BUFFER_MIN: ByteCount = ByteCount::kib(64);
+const BACKGROUND_JOBS_MAX: u32 = 64;
+const HEADERS_MAX_MIN: ByteCount = ByteCount::kib(4);
+
+/// Everything that does not hold.
+pub(super) fn problems<'a>(
+    config: &Config,
+    origin: impl Fn(&'static str) -> &'a Origin,
+) -> Vec<Problem> {
+    let mut found = Vec::new();
+    let mut must = |holds: bool, problem: String| {
+        if !holds {
+            found.push(Problem(problem));
+        }
+    };
+    // Both the key and where it was set.
+    let at = |path: &'static str| match origin(path) {
+        Origin::Default => path.to_owned(),
+        origin => format!("{path} ({origin})"),
+    };
+
+    let grace = config.node.shutdown_grace;
+    must(
+        grace <= SHUTDOWN_GRACE_MAX,
+        format!(
+            "{} is {grace:?}, but must be at most {SHUTDOWN_GRACE_MAX:?}, so that the node ends within 10 s",
+            at("node.shutdown_grace")
+        ),
+    );
+
+    let partitions = config.cluster.partitions;
+    must(
+        u16::try_from(partitions).is_ok_and(|count| PartitionCount::new(count).is_some()),
+        format!(
+            "{} is {partitions}, but must be a power of two from 1 to 1024",
+            at("cluster.partitions")
+        ),
+    );
+
+    let listen = &config.listen;
+    let grpc = ("listen.grpc", Some(&listen.grpc));
+    let dashboard = ("listen.dashboard", listen.dashboard.as_ref());
+    let metrics = ("listen.metrics", listen.metrics.as_ref());
+    for (one, other) in [(grpc, dashboard), (grpc, metrics), (dashboard, metrics)] {
+        let same = one
+            .1
+            .zip(other.1)
+            .filter(|(one, other)| one.collides_with(other));
+        if let Some((address, _)) = same {
+            must(
+                false,
+                format!(
+                    "{} and {} both have port {}, but must differ",
+                    at(one.0),
+                    at(other.0),
+                    address.port
+                ),
+            );
+        }
+    }
+
+    let limits = &config.grpc;
+    must(
+        limits.connections_max > 0,
+        format!(
+            "{} is 0, but must be at least 1",
+            at("grpc.connections_max")
+        ),
+    );
+    must(
+        limits.calls_per_connection_max > 0,
+        format!(
+            "{} is 0, but must be at least 1",
+            at("grpc.calls_per_connection_max")
+        ),
+    );
+    must(
+        limits.stream_window <= limits.connection_window,
+        format!(
+            "{} is {}, but must be at most {}, which is {}",
+            at("grpc.stream_window"),
+            limits.stream_window,
+            at("grpc.connection_window"),
+            limits.connection_window
+        ),
+    );
+    must(
+        limits.connection_window <= WINDOW_MAX,
+        format!(
+            "{} is {}, but must be below 2GiB",
+            at("grpc.connection_window"),
+            limits.connection_window
+        ),
+    );
+    must(
+        limits.headers_max >= HEADERS_MAX_MIN,
+        format!(
+            "{} is {}, but must be at least {HEADERS_MAX_MIN}",
+            at("grpc.headers_max"),
+            limits.headers_max
+        ),
+    );
+    for (path, duration) in [
+        ("grpc.keepalive_interval", limits.keepalive_interval),
+        ("grpc.keepalive_timeout", limits.keepalive_timeout),
+    ] {
+        must(
+            duration >= Duration::from_secs(1),
+            format!("{} is {duration:?}, but must be at least 1s", at(path)),
+        );
+    }
+
+    let wal = &config.wal;
+    must(
+        (SEGMENT_SIZE_MIN..=SEGMENT_SIZE_MAX).contains(&wal.segment_size)
+            && wal.segment_size.0.is_multiple_of(SECTOR.0),
+        format!(
+            "{} is {}, but must be a multiple of {SECTOR} from {SEGMENT_SIZE_MIN} to {SEGMENT_SIZE_MAX}",
+            at("wal.segment_size"),
+            wal.segment_size
+        ),
+    );
+    must(
+        wal.batch_size <= wal.segment_size,
+        format!(
+            "{} is {}, but must be at most {}, which is {}",
+            at("wal.batch_size"),
+            wal.batch_size,
+            at("wal.segment_size"),
+            wal.segment_size
+        ),
+    );
+    must(
+        wal.batch_size >= SECTOR,
+        format!(
+            "{} is {}, but must be at least {SECTOR}",
+            at("wal.batch_size"),
+            wal.batch_size
+        ),
+    );
+
+    let interval = config.storage.checkpoint_interval;
+    must(
+        interval <= CHECKPOINT_INTERVAL_MAX,
+        format!(
+            "{} is {interval:?}, but must be at most {CHECKPOINT_INTERVAL_MAX:?}",
+            at("storage.checkpoint_interval")
+        ),
+    );
+
+    let storage = &config.storage;
+    must(
+        storage.partition_write_buffer <= storage.write_buffers,
+        format!(
+            "{} is {}, but must be at most {}, which is {}",
+            at("storage.partition_write_buffer"),
+            storage.partition_write_buffer,
+            at("storage.write_buffers"),
+            storage.write_buffers
+        ),
+    );
+    must(
+        storage.partition_write_buffer >= PARTITION_WRITE_BUFFER_MIN,
+        format!(
+            "{} is {}, but must be at least {PARTITION_WRITE_BUFFER_MIN}",
+            at("storage.partition_write_buffer"),
+            storage.partition_write_buffer
+        ),
+    );
+    must(
+        (1..=BACKGROUND_JOBS_MAX).contains(&storage.background_jobs),
+        format!(
+            "{} is {}, but must be from 1 to {BACKGROUND_JOBS_MAX}",
+            at("storage.background_jobs"),
+            storage.background_jobs
+        ),
+    );
+
+    let limits = &config.limits;
+    must(
+        limits.payload < limits.message,
+        format!(
+            "{} is {}, but must be below {}, which is {}",
+            at("limits.payload"),
+            limits.payload,
+            at("limits.message"),
+            limits.message
+        ),
+    );
+    must(
+        limits.payload.0 > 0,
+        format!("{} is 0B, but must be at least 1B", at("limits.payload")),
+    );
+    must(
+        limits.work_items_per_stream > 0,
+        format!(
+            "{} is 0, but must be at least 1",
+            at("limits.work_items_per_stream")
+        ),
+    );
+    found
+}

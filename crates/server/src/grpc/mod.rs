@@ -1,0 +1,17 @@
+//! The gRPC port: its own accept loop over hyper.
+//!
+//! ```text
+//! socket ─► connection (limits, pings, GOAWAY) ─┬─► /TaskHubSidecarService/…   straight to the service, no layers
+//!                                               └─► anything else             health, reflection, probes
+//! ```
+//!
+//! tonic's own server would put a router and five layers before each call, and would neither bound connections nor
+//! end those that outlive a graceful stop.
+
+mod connections;
+mod services;
+#[cfg(test)]
+mod tests;
+
+pub use connections::{CallService, GrpcServer};
+pub use services::{Answer, Services, side_routes};

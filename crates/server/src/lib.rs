@@ -1,0 +1,27 @@
+//! One node of Longhaul: configuration, data directory, ports, and the wiring of every other crate.
+//!
+//! ```text
+//! args ─► config ─► node ─┬─► data_dir, hubs          what is durable besides the log and the state
+//!                         ├─► wiring of wal, storage, replication, partition, frontend
+//!                         ├─► grpc                    the port of SDKs
+//!                         └─► http                    status page, probes, metrics
+//! ```
+//!
+//! It decides nothing about orchestrations. Nothing here is a singleton but the metrics recorder, the logs and, in the
+//! binary, the allocator: two nodes can run in one process.
+
+pub mod args;
+mod banner;
+pub mod config;
+pub mod data_dir;
+pub mod fault;
+pub mod grpc;
+pub mod http;
+pub mod hubs;
+pub mod listen;
+pub mod node;
+mod readiness;
+pub mod run;
+pub mod shutdown;
+pub mod telemetry;
+mod wiring;

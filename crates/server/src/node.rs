@@ -1,0 +1,445 @@
+//! One node: its start in order, and its end in the same order backwards.
+//!
+//! ```text
+//! start   ports bound ─► data directory locked ─► probes answer ─► log and state recovered ─► gRPC served ─► ready
+//! stop    not ready ─► nothing handed out ─► workers finish (grace) ─► GOAWAY ─► last checkpoint ─► log closed
+//! ```
+
+use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use anyhow::Context;
+use longhaul_partition::{Clock, Randomness, SystemClock, SystemRandomness};
+use longhaul_types::{HubName, PartitionCount, Timestamp};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::{Config, Loaded, Origin, SHUTDOWN_GRACE_MAX};
+use crate::data_dir::{DataDir, PartitionsWanted};
+use crate::fault::FaultHandler;
+use crate::grpc::{GrpcServer, Services, side_routes};
+use crate::http::{self, About, Pages};
+use crate::hubs::HubRegistry;
+use crate::listen::{ListenAddress, ListenError, Listeners, Purpose};
+use crate::readiness::Readiness;
+use crate::telemetry::gauges::NodeGauges;
+use crate::telemetry::metrics::MetricsPage;
+use crate::wiring::{self, Hosted, Surroundings};
+
+/// Where SDK clients without a connection string look for a server. Source: the defaults of all four SDKs.
+const PLAIN_GRPC_PORT: u16 = 4001;
+
+/// How long clients may take to go away after GOAWAY.
+const GOAWAY_PATIENCE: Duration = Duration::from_millis(500);
+/// How long the last checkpoint may take; without it, the next start only reads more of the log.
+const CHECKPOINT_PATIENCE: Duration = Duration::from_secs(1);
+const _: () = assert!(
+    SHUTDOWN_GRACE_MAX.as_millis() + GOAWAY_PATIENCE.as_millis() + CHECKPOINT_PATIENCE.as_millis()
+        < 10_000,
+    "a node ends within 10 s"
+);
+
+/// Between two looks whether workers have finished.
+const GRACE_POLL: Duration = Duration::from_millis(10);
+
+/// What a node is started with.
+pub struct NodeSetup {
+    /// Valid values.
+    pub config: Config,
+    /// Where the data is kept.
+    pub data: DataPlace,
+    /// Who insists on the number of partitions, so that a directory with another one is refused.
+    pub partitions_insisted_by: Option<String>,
+    /// Whether clients without a connection string find this node too, if nothing else is where they look.
+    pub plain_grpc: PlainGrpc,
+    /// The wall clock.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness for ids and tokens.
+    pub randomness: Arc<dyn Randomness>,
+    /// What happens when storage fails.
+    pub on_fault: FaultHandler,
+    /// Where metrics are rendered.
+    pub metrics: MetricsPage,
+}
+
+/// Where a node keeps its data.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DataPlace {
+    /// In the configured directory.
+    Configured,
+    /// In a temporary directory, never synced and deleted at the end.
+    Ephemeral,
+}
+
+/// Whether gRPC is served on the SDKs' default port too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PlainGrpc {
+    /// On that port, if it is free.
+    IfFree,
+    /// No.
+    Off,
+}
+
+impl NodeSetup {
+    /// A node of this machine, with the loaded values, that aborts the process on a fault.
+    ///
+    /// # Errors
+    /// The process's metrics are taken.
+    pub fn of_machine(
+        loaded: &Loaded,
+        data: DataPlace,
+        plain_grpc: PlainGrpc,
+    ) -> anyhow::Result<Self> {
+        let partitions_insisted_by = match loaded.origin("cluster.partitions") {
+            Origin::Default => None,
+            origin => Some(format!("cluster.partitions ({origin})")),
+        };
+        Ok(Self {
+            config: loaded.config.clone(),
+            data,
+            partitions_insisted_by,
+            plain_grpc,
+            clock: Arc::new(SystemClock),
+            randomness: Arc::new(SystemRandomness::default()),
+            on_fault: FaultHandler::abort(),
+            metrics: MetricsPage::of_process()?,
+        })
+    }
+}
+
+/// A node that serves.
+pub struct Node {
+    ports: Ports,
+    about: About,
+    hubs: Arc<HubRegistry>,
+    readiness: Readiness,
+    draining: CancellationToken,
+    grpc: GrpcServer,
+    hosted: Hosted,
+    http: HttpServers,
+    shutdown_grace: Duration,
+    /// Dropped last: until then, nobody else may use the directory.
+    data: DataDir,
+}
+
+/// The ports of a node, as they were really taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ports {
+    /// gRPC for SDKs.
+    pub grpc: ListenAddress,
+    /// gRPC on the SDKs' default port.
+    pub plain_grpc: Option<u16>,
+    /// Status page, probes and metrics.
+    pub dashboard: Option<ListenAddress>,
+    /// Probes and metrics alone.
+    pub metrics: Option<ListenAddress>,
+}
+
+impl Node {
+    /// Starts a node; it serves when this returns.
+    ///
+    /// # Errors
+    /// A port is taken, the data directory is refused, or its content cannot be recovered. Nothing runs then.
+    pub async fn start(setup: NodeSetup) -> anyhow::Result<Self> {
+        let began = Instant::now();
+        let NodeSetup {
+            config,
+            clock,
+            randomness,
+            on_fault,
+            ..
+        } = &setup;
+        let bound = Bound::bind(config, setup.plain_grpc).await?;
+        let ports = bound.ports();
+        let mut data = open_data(&setup)?;
+        let (reporter, health) = tonic_health::server::health_reporter();
+        let about = about(&ports, &data, config, setup.data);
+        let readiness = Readiness::new(reporter).await;
+        let gauges = Arc::new(OnceLock::new());
+        let pages = Pages {
+            readiness: readiness.clone(),
+            metrics: setup.metrics.clone(),
+            gauges: gauges.clone(),
+            about: about.clone(),
+        };
+        let (grpc_sockets, http) = bound.serve_http(pages);
+
+        let surroundings = Surroundings {
+            clock: clock.clone(),
+            randomness: randomness.clone(),
+            on_fault: on_fault.clone(),
+        };
+        let hubs = Arc::new(wiring::open_hubs(config, &data, on_fault)?);
+        let hosted = Hosted::start(config, &mut data, &surroundings).await?;
+        gauges.get_or_init(|| NodeGauges::register(&hosted.partitions, &hosted.wal));
+        let draining = CancellationToken::new();
+        let service = wiring::service(
+            config,
+            &hosted.partitions,
+            hubs.clone(),
+            &surroundings,
+            draining.clone(),
+        )?;
+        let others = side_routes(health, http::probes(readiness.clone()))?;
+        let grpc = GrpcServer::start(grpc_sockets, Services::new(service, others), &config.grpc);
+        readiness.set(true).await;
+        tracing::info!(
+            version = env!("CARGO_PKG_VERSION"),
+            grpc = %ports.grpc,
+            data = %data.path().display(),
+            cluster = data.identity().cluster_hex(),
+            partitions = data.identity().partitions.get(),
+            after_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
+            "ready"
+        );
+        warn_if_open(&ports);
+        Ok(Self {
+            ports,
+            about,
+            hubs,
+            readiness,
+            draining,
+            grpc,
+            hosted,
+            http,
+            shutdown_grace: config.node.shutdown_grace,
+            data,
+        })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn ports(&self) -> &Ports {
+        &self.ports
+    }
+
+    /// What its status page says.
+    #[must_use]
+    pub fn about(&self) -> &About {
+        &self.about
+    }
+
+    /// The task hubs there are.
+    #[must_use]
+    pub fn hubs(&self) -> Vec<HubName> {
+        self.hubs.list().into_iter().map(|(_, name)| name).collect()
+    }
+
+    /// Ends it within 10 s: workers may finish what they hold, everything acknowledged is durable.
+    pub async fn stop(self) {
+        tracing::info!("stopping");
+        self.readiness.set(false).await;
+        self.draining.cancel();
+        let sessions = self.hosted.partitions.sessions().clone();
+        sessions.drain();
+        let finished = async {
+            while sessions.out() > 0 {
+                tokio::time::sleep(GRACE_POLL).await;
+            }
+        };
+        if tokio::time::timeout(self.shutdown_grace, finished)
+            .await
+            .is_err()
+        {
+            tracing::info!(
+                work_items = sessions.out(),
+                "workers have not finished; what they hold is offered again after the next start"
+            );
+        }
+        self.grpc.stop(GOAWAY_PATIENCE).await;
+        if tokio::time::timeout(CHECKPOINT_PATIENCE, self.hosted.stop())
+            .await
+            .is_err()
+        {
+            tracing::info!("stopped before the last checkpoint was written; the log has it all");
+        }
+        self.http.stop().await;
+        drop(self.data);
+        tracing::info!("stopped");
+    }
+}
+
+/// The sockets of a node, before anything is served on them.
+struct Bound {
+    grpc: Listeners,
+    plain_grpc: Option<Listeners>,
+    dashboard: Option<Listeners>,
+    metrics: Option<Listeners>,
+}
+
+impl Bound {
+    async fn bind(config: &Config, plain_grpc: PlainGrpc) -> Result<Self, ListenError> {
+        let listen = &config.listen;
+        let grpc = Listeners::bind(
+            &listen.grpc,
+            Purpose {
+                key: "listen.grpc",
+                hint: "--port (0 picks a free one)",
+            },
+        )
+        .await?;
+        let dashboard = bind_optional(
+            listen.dashboard.as_ref(),
+            Purpose {
+                key: "listen.dashboard",
+                hint: "--dashboard-port (0 picks a free one)",
+            },
+        )
+        .await?;
+        let metrics = bind_optional(
+            listen.metrics.as_ref(),
+            Purpose {
+                key: "listen.metrics",
+                hint: "--metrics-port (0 picks a free one)",
+            },
+        )
+        .await?;
+        let plain_grpc = match plain_grpc {
+            PlainGrpc::IfFree => bind_plain(&listen.grpc.host).await,
+            PlainGrpc::Off => None,
+        };
+        Ok(Self {
+            grpc,
+            plain_grpc,
+            dashboard,
+            metrics,
+        })
+    }
+
+    fn ports(&self) -> Ports {
+        let address = |listeners: &Option<Listeners>| Some(listeners.as_ref()?.address.clone());
+        Ports {
+            grpc: self.grpc.address.clone(),
+            plain_grpc: address(&self.plain_grpc).map(|address| address.port),
+            dashboard: address(&self.dashboard),
+            metrics: address(&self.metrics),
+        }
+    }
+
+    /// Serves HTTP, and hands out the sockets of gRPC.
+    fn serve_http(self, pages: Pages) -> (Vec<tokio::net::TcpListener>, HttpServers) {
+        let stopped = CancellationToken::new();
+        let serve = |listeners: Listeners, routes| {
+            let stopped = stopped.clone();
+            tokio::spawn(http::serve(listeners.sockets, routes, stopped))
+        };
+        let mut jobs = Vec::new();
+        if let Some(listeners) = self.dashboard {
+            jobs.push(serve(listeners, http::dashboard_routes(pages.clone())));
+        }
+        if let Some(listeners) = self.metrics {
+            jobs.push(serve(listeners, http::metrics_routes(pages)));
+        }
+        let plain = self.plain_grpc.map(|listeners| listeners.sockets);
+        let sockets = self
+            .grpc
+            .sockets
+            .into_iter()
+            .chain(plain.into_iter().flatten());
+        (sockets.collect(), HttpServers { jobs, stopped })
+    }
+}
+
+async fn bind_optional(
+    address: Option<&ListenAddress>,
+    purpose: Purpose,
+) -> Result<Option<Listeners>, ListenError> {
+    match address {
+        Some(address) => Listeners::bind(address, purpose).await.map(Some),
+        None => Ok(None),
+    }
+}
+
+async fn bind_plain(host: &str) -> Option<Listeners> {
+    let address = ListenAddress {
+        host: host.to_owned(),
+        port: PLAIN_GRPC_PORT,
+    };
+    let purpose = Purpose {
+        key: "listen.grpc",
+        hint: "--port",
+    };
+    let bound = Listeners::bind(&address, purpose).await;
+    bound
+        .inspect_err(
+            |error| tracing::debug!(%error, "the port of plain gRPC clients is left alone"),
+        )
+        .ok()
+}
+
+/// The jobs that serve HTTP; they end when this is dropped.
+struct HttpServers {
+    jobs: Vec<JoinHandle<()>>,
+    stopped: CancellationToken,
+}
+
+impl HttpServers {
+    /// Stops listening and returns when the ports are free.
+    async fn stop(mut self) {
+        self.stopped.cancel();
+        for job in std::mem::take(&mut self.jobs) {
+            // A panic was logged when it happened.
+            let _ = job.await;
+        }
+    }
+}
+
+impl Drop for HttpServers {
+    fn drop(&mut self) {
+        self.stopped.cancel();
+    }
+}
+
+fn open_data(setup: &NodeSetup) -> anyhow::Result<DataDir> {
+    let mut cluster_id = [0; 16];
+    setup.randomness.fill(&mut cluster_id);
+    let count = u16::try_from(setup.config.cluster.partitions)
+        .ok()
+        .and_then(PartitionCount::new);
+    let wanted = PartitionsWanted {
+        count: count.context("cluster.partitions is not a power of two")?,
+        insisted_by: setup.partitions_insisted_by.clone(),
+    };
+    let now = system_time(setup.clock.now());
+    Ok(match setup.data {
+        DataPlace::Configured => {
+            DataDir::open(&setup.config.node.data_dir, &wanted, cluster_id, now)?
+        }
+        DataPlace::Ephemeral => DataDir::ephemeral(&wanted, cluster_id, now)?,
+    })
+}
+
+fn system_time(now: Timestamp) -> SystemTime {
+    UNIX_EPOCH + now.since(Timestamp::EPOCH)
+}
+
+fn about(ports: &Ports, data: &DataDir, config: &Config, place: DataPlace) -> About {
+    let hub = config
+        .hubs
+        .create
+        .first()
+        .map_or("default", HubName::as_str);
+    About {
+        connection_string: format!(
+            "Endpoint=http://{}:{};TaskHub={hub};Authentication=None",
+            ports.grpc.client_host(),
+            ports.grpc.port
+        ),
+        data_dir: match place {
+            DataPlace::Configured => Some(PathBuf::from(data.path())),
+            DataPlace::Ephemeral => None,
+        },
+        cluster: data.identity().cluster_hex(),
+        partitions: data.identity().partitions.get(),
+    }
+}
+
+fn warn_if_open(ports: &Ports) {
+    if !ports.grpc.is_loopback() {
+        tracing::warn!(
+            grpc = %ports.grpc,
+            "calls are not authenticated: whoever reaches this port can start, read and change everything"
+        );
+    }
+}

@@ -1,0 +1,264 @@
+//! The binary as people and service managers run it.
+
+use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+fn longhaul(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_longhaul"));
+    // Ours alone decides, not what the machine's environment says.
+    command.args(args).env_clear().env("RUST_BACKTRACE", "0");
+    command
+}
+
+/// A `longhaul dev` that is ready; killed if the test does not end it.
+struct Dev {
+    child: Child,
+    banner: Vec<String>,
+}
+
+impl Dev {
+    fn start(args: &[&str]) -> Self {
+        let mut child = longhaul(&["dev", "--port", "0", "--dashboard-port", "0"])
+            .args(args)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("runs");
+        let stdout = child.stdout.take().expect("piped");
+        let mut banner = Vec::new();
+        for line in BufReader::new(stdout).lines() {
+            let line = line.expect("text");
+            let last = line.trim_start().starts_with("Stop");
+            banner.push(line);
+            if last {
+                return Self { child, banner };
+            }
+        }
+        let mut log = String::new();
+        child
+            .stderr
+            .take()
+            .expect("piped")
+            .read_to_string(&mut log)
+            .expect("text");
+        panic!("ended before it was ready:\n{log}");
+    }
+
+    /// The rest of the banner's line that begins with `what`.
+    fn told(&self, what: &str) -> &str {
+        let line = self
+            .banner
+            .iter()
+            .find_map(|line| line.trim_start().strip_prefix(what));
+        line.unwrap_or_else(|| panic!("no {what:?} in {:?}", self.banner))
+            .trim()
+    }
+
+    fn port(&self) -> u16 {
+        let endpoint = self
+            .told("Connection string")
+            .split(';')
+            .next()
+            .expect("its first part");
+        let port = endpoint.rsplit(':').next().expect("after the host");
+        port.parse().expect("a number")
+    }
+
+    fn signal(&self, signal: Signal) {
+        let pid = i32::try_from(self.child.id())
+            .ok()
+            .and_then(Pid::from_raw)
+            .expect("a process id");
+        kill_process(pid, signal).expect("ours");
+    }
+
+    /// Its exit status and its logs.
+    fn wait(mut self) -> (ExitStatus, String) {
+        let mut log = String::new();
+        self.child
+            .stderr
+            .take()
+            .expect("piped")
+            .read_to_string(&mut log)
+            .expect("text");
+        (self.child.wait().expect("it ends"), log)
+    }
+}
+
+impl Drop for Dev {
+    fn drop(&mut self) {
+        // Already ended in most cases.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The command fails, and says all of `parts`.
+#[track_caller]
+fn check_fails(mut command: Command, parts: &[&str]) {
+    let output = command.output().expect("runs");
+    let error = String::from_utf8(output.stderr).expect("text");
+    assert_eq!(output.status.code(), Some(1), "{error}");
+    for part in parts {
+        assert!(error.contains(part), "{part:?} in {error:?}");
+    }
+}
+
+fn path_text(path: &Path) -> &str {
+    path.to_str().expect("text")
+}
+
+#[test]
+fn dev_says_how_to_connect_and_ends_well_when_asked() {
+    for signal in [Signal::TERM, Signal::INT] {
+        let dir = tempfile::tempdir().expect("a directory");
+        let data = dir.path().join("data");
+        let dev = Dev::start(&["--data", path_text(&data), "--hub", "a", "--hub", "b"]);
+        assert_ne!(dev.port(), 0);
+        assert!(
+            dev.told("Connection string")
+                .ends_with(";TaskHub=a;Authentication=None")
+        );
+        let canonical = data.canonicalize().expect("created");
+        assert_eq!(dev.told("Data"), path_text(&canonical));
+        assert!(dev.told("Task hubs").starts_with("a, b"));
+        assert!(dev.told("Dashboard").starts_with("http://localhost:"));
+        dev.signal(signal);
+        let (status, log) = dev.wait();
+        assert_eq!(status.code(), Some(0), "{log}");
+        assert!(log.contains("stopped"), "{log}");
+    }
+}
+
+#[test]
+fn ephemeral_data_is_gone_afterwards() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut child = longhaul(&["dev", "--port", "0", "--dashboard-port", "0", "--ephemeral"])
+        .env("TMPDIR", dir.path())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("runs");
+    let stdout = BufReader::new(child.stdout.take().expect("piped"));
+    let ready = stdout
+        .lines()
+        .map_while(Result::ok)
+        .any(|line| line.trim_start().starts_with("Stop"));
+    let dev = Dev {
+        child,
+        banner: Vec::new(),
+    };
+    assert!(ready);
+    let count = || std::fs::read_dir(dir.path()).expect("listed").count();
+    assert_eq!(count(), 1);
+    dev.signal(Signal::TERM);
+    let mut dev = dev;
+    assert_eq!(dev.child.wait().expect("it ends").code(), Some(0));
+    assert_eq!(count(), 0);
+}
+
+#[test]
+fn taken_port_and_directory_are_told_by_whom() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let data = dir.path().join("data");
+    let dev = Dev::start(&["--data", path_text(&data)]);
+    let (pid, port) = (dev.child.id().to_string(), dev.port().to_string());
+    let other = dir.path().join("other");
+    check_fails(
+        longhaul(&[
+            "dev",
+            "--port",
+            &port,
+            "--dashboard-port",
+            "0",
+            "--data",
+            path_text(&other),
+        ]),
+        &[&port, &pid, "longhaul", "--port"],
+    );
+    assert!(
+        !other.exists(),
+        "nothing is created before the ports are ours"
+    );
+    check_fails(
+        longhaul(&[
+            "dev",
+            "--port",
+            "0",
+            "--dashboard-port",
+            "0",
+            "--data",
+            path_text(&data),
+        ]),
+        &[
+            path_text(&data.canonicalize().expect("created")),
+            &pid,
+            "--data",
+        ],
+    );
+}
+
+#[test]
+fn logs_are_json_on_demand() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let dev = Dev::start(&[
+        "--data",
+        path_text(&dir.path().join("data")),
+        "--log-format",
+        "json",
+    ]);
+    dev.signal(Signal::TERM);
+    let (_, log) = dev.wait();
+    let lines: Vec<serde_json::Value> = log
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("JSON"))
+        .collect();
+    let ready = lines
+        .iter()
+        .find(|line| line["message"] == "ready")
+        .expect("it was ready");
+    assert_eq!(ready["level"], "INFO");
+    assert!(ready["data"].is_string());
+}
+
+#[test]
+fn configuration_is_checked_without_starting_anything() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let file = dir.path().join("a.toml");
+    std::fs::write(&file, "[listen]\ngrcp = \"localhost:1\"\n").expect("written");
+    let check = ["config", "check", "--config", path_text(&file)];
+    check_fails(
+        longhaul(&check),
+        &["a.toml, line 2", "listen.grcp", "listen.grpc"],
+    );
+    check_fails(
+        longhaul(&["server", "--config", path_text(&file)]),
+        &["listen.grcp"],
+    );
+
+    std::fs::write(&file, "[listen]\ngrpc = \"localhost:1\"\n").expect("written");
+    assert!(longhaul(&check).output().expect("runs").status.success());
+    let shown = longhaul(&["config", "show", "--origin"])
+        .env("LONGHAUL_CONFIG", &file)
+        .env("LONGHAUL_WAL__PREWRITE", "true")
+        .output()
+        .expect("runs");
+    let shown = String::from_utf8(shown.stdout).expect("text");
+    assert!(
+        shown.contains("prewrite = true  # LONGHAUL_WAL__PREWRITE"),
+        "{shown}"
+    );
+    assert!(shown.contains("a.toml, line 2"), "{shown}");
+}
+
+#[test]
+fn version_is_told() {
+    let output = longhaul(&["version"]).output().expect("runs");
+    assert_eq!(
+        String::from_utf8_lossy(&output.stdout),
+        format!("longhaul {}\n", env!("CARGO_PKG_VERSION"))
+    );
+}

@@ -1,0 +1,228 @@
+//! Rows of one partition replica in memory.
+
+use std::collections::BTreeMap;
+use std::ops::Bound;
+use std::path::Path;
+
+use bytes::{Buf, Bytes};
+use longhaul_engine::tables::TableFault;
+use parking_lot::{MappedRwLockReadGuard, MappedRwLockWriteGuard};
+use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use crate::fault::fault;
+use crate::keys;
+use crate::records::{FileFormat, SnapshotManifest, decode_partition_row};
+use crate::rows::{Operation, Row, RowBatch, Rows};
+use crate::snapshot;
+
+const FILE: &str = "000000.rows";
+
+/// Rows of one partition replica in memory.
+pub struct MemRows {
+    incarnation: u64,
+    /// `None` once other rows were put in place of these.
+    layers: RwLock<Option<Layers>>,
+}
+
+/// What a crash leaves, and what was written since.
+#[derive(Clone, Default)]
+struct Layers {
+    durable: BTreeMap<Vec<u8>, Bytes>,
+    /// `None` is a row removed.
+    fresh: BTreeMap<Vec<u8>, Option<Bytes>>,
+}
+
+impl MemRows {
+    pub(super) fn new(incarnation: u64) -> Self {
+        Self {
+            incarnation,
+            layers: RwLock::new(Some(Layers::default())),
+        }
+    }
+
+    /// Rows read from an export; durable.
+    pub(super) fn import(
+        incarnation: u64,
+        dir: &Path,
+        manifest: &SnapshotManifest,
+    ) -> Result<Self, TableFault> {
+        let mut layers = Layers::default();
+        for file in &manifest.files {
+            let path = dir.join(&file.name);
+            let content = std::fs::read(&path).map_err(|error| fault(path.display(), error))?;
+            let mut rest = Bytes::from(content);
+            while rest.has_remaining() {
+                let malformed = || fault(path.display(), "the file is malformed");
+                let key = take_part(&mut rest).ok_or_else(malformed)?;
+                let value = take_part(&mut rest).ok_or_else(malformed)?;
+                layers.durable.insert(key.to_vec(), value);
+            }
+        }
+        Ok(Self {
+            incarnation,
+            layers: RwLock::new(Some(layers)),
+        })
+    }
+
+    /// Which copy of the partition this is.
+    pub(super) fn incarnation(&self) -> u64 {
+        self.incarnation
+    }
+
+    /// Forgets what was not flushed.
+    pub(super) fn crash(&self) {
+        if let Some(layers) = &mut *self.layers.write() {
+            layers.fresh.clear();
+        }
+    }
+
+    /// Other rows were put in place of these.
+    pub(super) fn retire(&self) {
+        *self.layers.write() = None;
+    }
+
+    fn read(&self) -> Result<MappedRwLockReadGuard<'_, Layers>, TableFault> {
+        RwLockReadGuard::try_map(self.layers.read(), Option::as_ref).map_err(|_| self.retired())
+    }
+
+    fn change(&self) -> Result<MappedRwLockWriteGuard<'_, Layers>, TableFault> {
+        RwLockWriteGuard::try_map(self.layers.write(), Option::as_mut).map_err(|_| self.retired())
+    }
+
+    fn retired(&self) -> TableFault {
+        let place = format!("incarnation {}", self.incarnation);
+        fault(place, "other rows were put in place of these")
+    }
+}
+
+impl Rows for MemRows {
+    fn get(&self, key: &[u8]) -> Result<Option<Bytes>, TableFault> {
+        let layers = self.read()?;
+        Ok(match layers.fresh.get(key) {
+            Some(fresh) => fresh.clone(),
+            None => layers.durable.get(key).cloned(),
+        })
+    }
+
+    fn get_durable(&self, key: &[u8]) -> Result<Option<Bytes>, TableFault> {
+        Ok(self.read()?.durable.get(key).cloned())
+    }
+
+    fn scan(
+        &self,
+        prefix: &[u8],
+        after: Option<&[u8]>,
+        limit: usize,
+    ) -> Result<Vec<Row>, TableFault> {
+        let from = match after {
+            Some(after) if after >= prefix => Bound::Excluded(after),
+            _ => Bound::Included(prefix),
+        };
+        Ok(self
+            .read()?
+            .all(from)
+            .take_while(|(key, _)| key.starts_with(prefix))
+            .take(limit)
+            .collect())
+    }
+
+    fn write(&self, batch: RowBatch) -> Result<(), TableFault> {
+        let mut layers = self.change()?;
+        for operation in batch.operations() {
+            layers.perform(operation);
+        }
+        Ok(())
+    }
+
+    fn flush(&self) -> Result<(), TableFault> {
+        let mut layers = self.change()?;
+        let Layers { durable, fresh } = &mut *layers;
+        for (key, value) in std::mem::take(fresh) {
+            match value {
+                Some(value) => drop(durable.insert(key, value)),
+                None => drop(durable.remove(&key)),
+            }
+        }
+        Ok(())
+    }
+
+    fn export(&self, dir: &Path) -> Result<SnapshotManifest, TableFault> {
+        let layers = self.read()?.clone();
+        let mut content = Vec::new();
+        let mut row = None;
+        for (key, value) in layers.all(Bound::Unbounded) {
+            if key == keys::PARTITION {
+                let decoded = decode_partition_row(value.clone());
+                row = Some(decoded.map_err(|corrupt| fault("partition row", corrupt))?);
+            }
+            put_part(&key, &mut content);
+            put_part(&value, &mut content);
+        }
+        snapshot::write_synced(&dir.join(FILE), &content)?;
+        let files = vec![snapshot::describe(dir, FILE)?];
+        snapshot::write_manifest(dir, row, self.incarnation, FileFormat::Rows, files)
+    }
+}
+
+impl Layers {
+    fn perform(&mut self, operation: Operation<'_>) {
+        match operation {
+            Operation::Put { key, value } => {
+                self.fresh
+                    .insert(key.to_vec(), Some(Bytes::copy_from_slice(value)));
+            }
+            Operation::Delete { key } => {
+                self.fresh.insert(key.to_vec(), None);
+            }
+            Operation::DeleteRange { from, to } => {
+                let range = (Bound::Included(from), Bound::Excluded(to));
+                let stored: Vec<Vec<u8>> = self
+                    .durable
+                    .range::<[u8], _>(range)
+                    .map(|(key, _)| key.clone())
+                    .collect();
+                self.fresh.extend(stored.into_iter().map(|key| (key, None)));
+                self.fresh
+                    .range_mut::<[u8], _>(range)
+                    .for_each(|(_, value)| *value = None);
+            }
+        }
+    }
+
+    /// Every row from a key on, in order.
+    fn all(&self, from: Bound<&[u8]>) -> impl Iterator<Item = Row> {
+        let range = (from, Bound::Unbounded);
+        let mut durable = self.durable.range::<[u8], _>(range).peekable();
+        let mut fresh = self.fresh.range::<[u8], _>(range).peekable();
+        std::iter::from_fn(move || {
+            loop {
+                let key = match (durable.peek(), fresh.peek()) {
+                    (None, None) => return None,
+                    (Some((key, _)), None) | (None, Some((key, _))) => *key,
+                    (Some((durable, _)), Some((fresh, _))) => (*durable).min(*fresh),
+                };
+                let below = durable
+                    .next_if(|(durable, _)| *durable == key)
+                    .map(|(_, value)| value);
+                let value = match fresh.next_if(|(fresh, _)| *fresh == key) {
+                    Some((_, fresh)) => fresh.as_ref(),
+                    None => below,
+                };
+                if let Some(value) = value {
+                    return Some((Bytes::copy_from_slice(key), value.clone()));
+                }
+            }
+        })
+    }
+}
+
+fn put_part(part: &[u8], out: &mut Vec<u8>) {
+    let len = u32::try_from(part.len()).expect("a row is far below 4 GiB");
+    out.extend_from_slice(&len.to_le_bytes());
+    out.extend_from_slice(part);
+}
+
+fn take_part(rest: &mut Bytes) -> Option<Bytes> {
+    let len = rest.try_get_u32_le().ok()? as usize;
+    (len <= rest.len()).then(|| rest.split_to(len))
+}

@@ -1,0 +1,432 @@
+//! Any value of each recorded type, for properties.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use longhaul_engine::command::{
+    ActivityDraft, Batch, Command, CompleteTurn, CreateInstance, DueTimer, Ending, Outgoing,
+    ReusePolicy, TimerDraft,
+};
+use longhaul_engine::history::History;
+use longhaul_engine::instance::{
+    Activity, Child, InboxKind, InboxMessage, Instance, ParentLink, Status, Tags, Timer,
+};
+use longhaul_engine::key::InstanceKey;
+use longhaul_engine::message::{ChildEnd, Creation, Message, MessageBody};
+use longhaul_engine::tables::PartitionState;
+use longhaul_types::{ExecutionId, HubId, InstanceId, PartitionCount, PartitionId, Timestamp};
+use proptest::collection::{btree_map, vec};
+use proptest::option;
+use proptest::prelude::*;
+use proptest::sample::select;
+
+use super::{FileFormat, PartitionRow, Position, SnapshotFile, SnapshotManifest};
+
+/// Few characters, so that keys collide and prefixes meet, with the awkward ones among them.
+fn any_text() -> impl Strategy<Value = Arc<str>> {
+    vec(
+        select(vec!['\0', '\u{1}', 'a', 'b', '@', 'ü', '\u{10FFFF}']),
+        0..5,
+    )
+    .prop_map(|chars| String::from_iter(chars).into())
+}
+
+fn any_bytes() -> impl Strategy<Value = Bytes> {
+    vec(any::<u8>(), 0..12).prop_map(Bytes::from)
+}
+
+fn payload() -> impl Strategy<Value = Option<Bytes>> {
+    option::of(any_bytes())
+}
+
+fn version() -> impl Strategy<Value = Option<Arc<str>>> {
+    option::of(any_text())
+}
+
+pub(crate) fn any_instance_id() -> impl Strategy<Value = InstanceId> {
+    any_text().prop_map(InstanceId::trusted)
+}
+
+pub(crate) fn any_execution() -> impl Strategy<Value = ExecutionId> {
+    any_text().prop_map(ExecutionId::new)
+}
+
+pub(crate) fn any_instance_key() -> impl Strategy<Value = InstanceKey> {
+    (any::<u32>(), any_instance_id()).prop_map(|(hub, id)| InstanceKey::new(HubId(hub), id))
+}
+
+fn any_timestamp() -> impl Strategy<Value = Timestamp> {
+    (any::<i64>(), 0..1_000_000_000_u32).prop_map(|(seconds, nanos)| Timestamp { seconds, nanos })
+}
+
+fn any_status() -> impl Strategy<Value = Status> {
+    select((0..8).filter_map(Status::from_wire).collect::<Vec<_>>())
+}
+
+fn any_tags() -> impl Strategy<Value = Option<Arc<Tags>>> {
+    let tag = (any_text(), any_text());
+    let tags = vec(tag, 0..3).prop_map(|tags| {
+        let tags = tags
+            .into_iter()
+            .map(|(name, value)| (name.to_string(), value.to_string()));
+        Arc::new(tags.collect())
+    });
+    option::of(tags)
+}
+
+fn any_parent() -> impl Strategy<Value = Option<Arc<ParentLink>>> {
+    let parts = (
+        any_instance_id(),
+        any_execution(),
+        any::<i32>(),
+        any::<u64>(),
+        any_bytes(),
+    );
+    option::of(parts.prop_map(|(instance, execution, task_id, seq, info)| {
+        Arc::new(ParentLink {
+            instance,
+            execution,
+            task_id,
+            seq,
+            info,
+        })
+    }))
+}
+
+prop_compose! {
+    fn any_creation()(
+        (execution, name, version, input) in (any_execution(), any_text(), version(), payload()),
+        scheduled_start in option::of(any_timestamp()),
+        (tags, parent, parent_trace) in (any_tags(), any_parent(), payload()),
+        request_fingerprint in any::<u64>(),
+    ) -> Creation {
+        Creation {
+            execution, name, version, input, scheduled_start, tags, parent, parent_trace,
+            request_fingerprint,
+        }
+    }
+}
+
+fn any_inbox_message() -> impl Strategy<Value = InboxMessage> {
+    let kind = prop_oneof![
+        Just(InboxKind::Other),
+        Just(InboxKind::Started),
+        any::<bool>().prop_map(|recurse| InboxKind::Terminated { recurse }),
+        Just(InboxKind::Suspended),
+        Just(InboxKind::Resumed),
+        any_timestamp().prop_map(|fire_at| InboxKind::TimerFired { fire_at }),
+    ];
+    (kind, option::of(any_execution()), any_bytes()).prop_map(|(kind, execution, event)| {
+        InboxMessage {
+            kind,
+            execution,
+            event,
+        }
+    })
+}
+
+prop_compose! {
+    fn any_activity()(
+        (task_id, name, version) in (any::<i32>(), any_text(), version()),
+        (execution, event, scheduled_at) in (any_execution(), any_bytes(), any_timestamp()),
+    ) -> Activity {
+        Activity { task_id, name, version, execution, event, scheduled_at }
+    }
+}
+
+fn any_timer() -> impl Strategy<Value = Timer> {
+    (any::<i32>(), any_timestamp()).prop_map(|(timer_id, fire_at)| Timer { timer_id, fire_at })
+}
+
+fn any_child() -> impl Strategy<Value = Child> {
+    (any::<i32>(), any_instance_id()).prop_map(|(task_id, instance)| Child { task_id, instance })
+}
+
+fn any_history() -> impl Strategy<Value = History> {
+    (
+        any::<u32>(),
+        any::<u64>(),
+        any::<u64>(),
+        vec(any_bytes(), 0..3),
+    )
+        .prop_map(|(sealed, events, bytes, tail)| History {
+            sealed,
+            events,
+            bytes,
+            tail,
+        })
+}
+
+prop_compose! {
+    pub(crate) fn any_instance()(
+        (name, version, execution, status) in
+            (any_text(), version(), any_execution(), any_status()),
+        (turns, last_seq, request_fingerprint) in any::<(u64, u64, u64)>(),
+        (created_at, updated_at) in (any_timestamp(), any_timestamp()),
+        (completed_at, scheduled_start, turn_started_at) in
+            (option::of(any_timestamp()), option::of(any_timestamp()), option::of(any_timestamp())),
+        (input, output, failure, custom_status, parent_trace, trace) in
+            (payload(), payload(), payload(), payload(), payload(), payload()),
+        custom_status_inherited in any::<bool>(),
+        (tags, parent) in (any_tags(), any_parent()),
+        inbox in vec(any_inbox_message(), 0..3),
+        activities in btree_map(any::<u64>(), any_activity(), 0..3),
+        timers in btree_map(any::<u64>(), any_timer(), 0..3),
+        children in btree_map(any::<u64>(), any_child(), 0..3),
+        history in any_history(),
+    ) -> Instance {
+        Instance {
+            name, version, execution, status, turns, last_seq, created_at, updated_at,
+            completed_at, scheduled_start, turn_started_at, input, output, failure, custom_status,
+            custom_status_inherited, tags, parent, parent_trace, trace, request_fingerprint,
+            inbox: inbox.into(), activities, timers, children, history,
+        }
+    }
+}
+
+pub(crate) fn any_message() -> impl Strategy<Value = Message> {
+    let end = prop_oneof![
+        payload().prop_map(ChildEnd::Completed),
+        any_bytes().prop_map(ChildEnd::Failed),
+    ];
+    let child_of = option::of((any_instance_id(), any_execution(), any::<u64>()));
+    let body = prop_oneof![
+        any_creation().prop_map(|creation| MessageBody::Start(Box::new(creation))),
+        any_bytes().prop_map(MessageBody::Event),
+        (any_execution(), any::<u64>(), end).prop_map(|(execution, seq, end)| {
+            MessageBody::ChildEnded {
+                execution,
+                seq,
+                end,
+            }
+        }),
+        (payload(), any::<bool>(), child_of).prop_map(|(output, recurse, only_child_of)| {
+            MessageBody::Terminate {
+                output,
+                recurse,
+                only_child_of,
+            }
+        }),
+    ];
+    (any_instance_key(), body).prop_map(|(target, body)| Message { target, body })
+}
+
+fn any_partition() -> impl Strategy<Value = PartitionId> {
+    any::<u16>().prop_map(PartitionId)
+}
+
+pub(crate) fn any_partition_row() -> impl Strategy<Value = PartitionRow> {
+    let numbers = || btree_map(any_partition(), any::<u64>(), 0..3);
+    let count = (0..=10_u32).prop_map(|power| PartitionCount::new(1 << power).expect("a power"));
+    let state = (
+        any_partition(),
+        count,
+        any_timestamp(),
+        numbers(),
+        numbers(),
+    )
+        .prop_map(|(id, count, clock, sent, received)| PartitionState {
+            id,
+            count,
+            clock,
+            sent,
+            received,
+        });
+    (option::of(any_position()), payload(), state).prop_map(|(applied, membership, state)| {
+        PartitionRow {
+            applied,
+            membership,
+            state,
+        }
+    })
+}
+
+fn any_position() -> impl Strategy<Value = Position> {
+    any::<(u64, u64)>().prop_map(|(term, index)| Position { term, index })
+}
+
+pub(crate) fn any_manifest() -> impl Strategy<Value = SnapshotManifest> {
+    let file = ("[a-z0-9][a-z0-9.]{0,8}", any::<u64>(), any::<u64>()).prop_map(
+        |(name, bytes, checksum)| SnapshotFile {
+            name,
+            bytes,
+            checksum,
+        },
+    );
+    let format = select(vec![FileFormat::Sst, FileFormat::Rows]);
+    let parts = (
+        any_partition(),
+        any::<u64>(),
+        any_position(),
+        payload(),
+        format,
+        vec(file, 0..3),
+    );
+    parts.prop_map(
+        |(partition, incarnation, applied, membership, format, files)| SnapshotManifest {
+            partition,
+            incarnation,
+            applied,
+            membership,
+            format,
+            files,
+        },
+    )
+}
+
+fn any_activity_draft() -> impl Strategy<Value = ActivityDraft> {
+    (
+        any::<i32>(),
+        any_text(),
+        version(),
+        any::<u32>(),
+        any::<u32>(),
+    )
+        .prop_map(
+            |(task_id, name, version, event_offset, event_len)| ActivityDraft {
+                task_id,
+                name,
+                version,
+                event_offset,
+                event_len,
+            },
+        )
+}
+
+fn any_timer_draft() -> impl Strategy<Value = TimerDraft> {
+    (any::<i32>(), any_timestamp()).prop_map(|(timer_id, fire_at)| TimerDraft { timer_id, fire_at })
+}
+
+fn any_outgoing() -> impl Strategy<Value = Outgoing> {
+    let child = (any_instance_key(), any::<i32>(), any_creation());
+    prop_oneof![
+        child.prop_map(|(key, task_id, creation)| {
+            Outgoing::Child {
+                key,
+                task_id,
+                creation: Box::new(creation),
+            }
+        }),
+        any_message().prop_map(Outgoing::Message),
+    ]
+}
+
+fn any_ending() -> impl Strategy<Value = Ending> {
+    prop_oneof![
+        (any_status(), payload(), payload()).prop_map(|(status, output, failure)| {
+            Ending::Terminal {
+                status,
+                output,
+                failure,
+            }
+        }),
+        (
+            any_execution(),
+            version(),
+            payload(),
+            vec(any_bytes(), 0..3)
+        )
+            .prop_map(
+                |(execution, version, input, carryover)| Ending::ContinuedAsNew {
+                    execution,
+                    version,
+                    input,
+                    carryover,
+                }
+            ),
+    ]
+}
+
+prop_compose! {
+    fn any_turn()(
+        (key, execution, turn) in (any_instance_key(), any_execution(), any::<u64>()),
+        (consumed, fact_count) in any::<(u32, u32)>(),
+        (started_at, facts) in (any_timestamp(), any_bytes()),
+        (custom_status, trace) in (payload(), payload()),
+        activities in vec(any_activity_draft(), 0..3),
+        timers in vec(any_timer_draft(), 0..3),
+        messages in vec(any_outgoing(), 0..3),
+        own_inbox in vec(any_inbox_message(), 0..3),
+        ending in option::of(any_ending()),
+    ) -> CompleteTurn {
+        CompleteTurn {
+            key, execution, turn, consumed, started_at, facts, fact_count, custom_status, trace,
+            activities, timers, messages, own_inbox, ending,
+        }
+    }
+}
+
+fn any_create() -> impl Strategy<Value = CreateInstance> {
+    let reuse = prop_oneof![
+        Just(ReusePolicy::Default),
+        vec(any_status(), 0..3).prop_map(ReusePolicy::Replace),
+    ];
+    (any_instance_key(), any_creation(), reuse).prop_map(|(key, creation, reuse)| CreateInstance {
+        key,
+        creation,
+        reuse,
+    })
+}
+
+fn any_due_timer() -> impl Strategy<Value = DueTimer> {
+    (any_instance_key(), any_execution(), any::<u64>()).prop_map(|(key, execution, seq)| DueTimer {
+        key,
+        execution,
+        seq,
+    })
+}
+
+fn any_command() -> impl Strategy<Value = Command> {
+    prop_oneof![
+        any_create().prop_map(|create| Command::CreateInstance(Box::new(create))),
+        (any_instance_key(), any_bytes())
+            .prop_map(|(key, event)| Command::RaiseEvent { key, event }),
+        (any_instance_key(), payload()).prop_map(|(key, reason)| Command::Suspend { key, reason }),
+        (any_instance_key(), payload()).prop_map(|(key, reason)| Command::Resume { key, reason }),
+        (any_instance_key(), payload(), any::<bool>()).prop_map(|(key, output, recurse)| {
+            Command::Terminate {
+                key,
+                output,
+                recurse,
+            }
+        }),
+        any_turn().prop_map(|turn| Command::CompleteTurn(Box::new(turn))),
+        (
+            any_instance_key(),
+            any_execution(),
+            any::<u64>(),
+            any_bytes()
+        )
+            .prop_map(|(key, execution, seq, event)| Command::CompleteActivity {
+                key,
+                execution,
+                seq,
+                event
+            }),
+        vec(any_due_timer(), 0..3).prop_map(Command::FireTimers),
+        (any_partition(), any::<u64>(), vec(any_message(), 0..3)).prop_map(
+            |(source, first, messages)| Command::Deliver {
+                source,
+                first,
+                messages
+            }
+        ),
+        (any_partition(), any::<u64>())
+            .prop_map(|(target, through)| Command::AckOutbox { target, through }),
+    ]
+}
+
+pub(crate) fn any_batch() -> impl Strategy<Value = Batch> {
+    (
+        any_timestamp(),
+        any::<u64>(),
+        any::<u64>(),
+        vec(any_command(), 0..4),
+    )
+        .prop_map(|(at, proposer, number, commands)| Batch {
+            at,
+            proposer,
+            number,
+            commands,
+        })
+}

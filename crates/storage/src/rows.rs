@@ -1,0 +1,98 @@
+//! Ordered rows of bytes: what a store offers to one partition replica, and to the node.
+//!
+//! ```text
+//!                    Store (one per node)            Rows (one per partition replica)
+//! on disk            rocks::RocksStore               rocks::RocksRows
+//! in memory          mem::MemStore                   mem::MemRows
+//! ```
+//!
+//! Writes are atomic and visible at once, but durable only after [`Rows::flush`] (or earlier, if the store so
+//! pleases): after a crash the rows are those of some write not older than the last flush, never of half a write.
+//! Every error is a fault: the store is broken and whoever depends on it must stop.
+
+mod batch;
+
+use std::path::Path;
+use std::sync::Arc;
+
+pub use batch::{Operation, RowBatch};
+use bytes::Bytes;
+use longhaul_engine::tables::TableFault;
+use longhaul_types::PartitionId;
+
+use crate::records::SnapshotManifest;
+
+/// A key and its value.
+pub type Row = (Bytes, Bytes);
+
+/// The rows of one partition replica, ordered by key byte by byte.
+pub trait Rows: Send + Sync {
+    /// The value of a row.
+    ///
+    /// # Errors
+    /// [`TableFault`] if the store is broken.
+    fn get(&self, key: &[u8]) -> Result<Option<Bytes>, TableFault>;
+
+    /// The value of a row as it would be after a crash now, or an older one that would be.
+    ///
+    /// # Errors
+    /// [`TableFault`] if the store is broken.
+    fn get_durable(&self, key: &[u8]) -> Result<Option<Bytes>, TableFault>;
+
+    /// Up to `limit` rows whose keys begin with `prefix`, in order, after the key `after`.
+    ///
+    /// # Errors
+    /// [`TableFault`] if the store is broken.
+    fn scan(
+        &self,
+        prefix: &[u8],
+        after: Option<&[u8]>,
+        limit: usize,
+    ) -> Result<Vec<Row>, TableFault>;
+
+    /// Performs all operations of the batch, or none; not durable yet.
+    ///
+    /// # Errors
+    /// [`TableFault`] if the store is broken.
+    fn write(&self, batch: RowBatch) -> Result<(), TableFault>;
+
+    /// Makes everything written so far durable.
+    ///
+    /// # Errors
+    /// [`TableFault`] if the store is broken.
+    fn flush(&self) -> Result<(), TableFault>;
+
+    /// Writes all rows as of one moment into files in `dir`, which must exist and be empty, with a manifest.
+    ///
+    /// # Errors
+    /// [`TableFault`] if the store is broken, the files cannot be written, or no checkpoint was written yet.
+    fn export(&self, dir: &Path) -> Result<SnapshotManifest, TableFault>;
+}
+
+/// The rows of all partition replicas of a node, and facts of the node's own.
+pub trait Store: Send + Sync {
+    /// The rows of a partition; none at first.
+    ///
+    /// # Errors
+    /// [`TableFault`] if the store is broken.
+    fn partition(&self, partition: PartitionId) -> Result<Arc<dyn Rows>, TableFault>;
+
+    /// Puts the rows exported into `dir` in place of those of `partition`, durably and at once: a crash leaves the old
+    /// rows or the new ones. Handles to the old rows are useless afterwards. `dir` stays as it is.
+    ///
+    /// # Errors
+    /// [`TableFault`] if the store is broken, the files are damaged, or they are another partition's.
+    fn import(&self, partition: PartitionId, dir: &Path) -> Result<Arc<dyn Rows>, TableFault>;
+
+    /// A fact of the node's own.
+    ///
+    /// # Errors
+    /// [`TableFault`] if the store is broken.
+    fn node_fact(&self, key: &[u8]) -> Result<Option<Bytes>, TableFault>;
+
+    /// Stores a fact of the node's own, durable on return. Slow; for what changes rarely.
+    ///
+    /// # Errors
+    /// [`TableFault`] if the store is broken.
+    fn put_node_fact(&self, key: &[u8], value: &[u8]) -> Result<(), TableFault>;
+}

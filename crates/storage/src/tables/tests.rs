@@ -1,0 +1,7 @@
+//! The tables against the engine's model of them, over both stores.
+
+mod agreement;
+mod faults;
+mod measure;
+mod phases;
+mod world;

@@ -1,0 +1,1 @@
+"""What the scenarios share: a server process, clients and workers, raw protocol access."""
