@@ -78,8 +78,7 @@ def the_load_was_worth_it(seen: Evidence) -> Violations:
 
 
 def the_load_came_to_its_end(seen: Evidence) -> Violations:
-    for instance_id in seen.unfinished:
-        yield f"the driver of {instance_id} is still at it"
+    yield from (f"unfinished: {what}" for what in seen.unfinished)
 
 
 def no_request_was_refused(seen: Evidence) -> Violations:

@@ -30,6 +30,7 @@ READ_WITHIN_S = 20.0
 LIVES_S = (0.2, 1.2)
 IN_FLIGHT_WITHIN_S = 5.0
 WORKER_DIES_EVERY = 7
+DIES_WHILE_STARTING_EVERY = 5
 
 
 class Worker:
@@ -48,10 +49,8 @@ class Worker:
         self.kill()
         self._process = self._spawn()
 
-    def revive(self) -> None:
-        """Starts it again if it ended by itself."""
-        if self._process.poll() is not None:
-            self.replace()
+    def is_running(self) -> bool:
+        return self._process.poll() is None
 
     def kill(self) -> None:
         self._process.kill()
@@ -95,34 +94,47 @@ def _run(directory: Path, rounds: int, seed: int) -> Evidence:
                 seen.kills_in_flight += 1
             if number % WORKER_DIES_EVERY == 0:
                 worker.replace()
+            if number % DIES_WHILE_STARTING_EVERY == 0:
+                server.spawn()
+                time.sleep(rng.uniform(0.01, 0.4))
+                server.kill()
             down_at = time.monotonic()
             try:
                 server.start()
             except RuntimeError as failure:
                 seen.restart_failures.append(f"round {number}: {failure}")
                 return seen
-            worker.revive()
+            if not worker.is_running():
+                seen.unfinished.append("the worker, which ended by itself")
+                return seen
             slowest_restart = max(slowest_restart, time.monotonic() - down_at)
             if number % 10 == 0 or number == rounds:
                 print(f"  round {number}: {load.started()} orchestrations started, "
                       f"slowest restart {slowest_restart:.2f} s, {time.monotonic() - began:.0f} s", flush=True)
         if not load.finish(HEAL_WITHIN_S):
-            seen.unfinished = sorted(load.unfinished)
+            seen.unfinished = [f"the driver of {instance_id}" for instance_id in sorted(load.unfinished)]
         seen.refusals = load.refusals
         _gather(server.address, acknowledged, effects, seen)
         server.stop()
         server.start()
         seen.histories_after_restart = _histories(server.address, [instance.id for instance in seen.everything()])
-        if any(True for check in checks.ALL for _ in check(seen)):
-            print(f"end of the server's log:\n{server.log_tail()}", flush=True)
-            print(f"end of the worker's log:\n{(directory / 'worker.log').read_text(errors='replace')[-2000:]}")
+        return seen
+    except (grpc.RpcError, RuntimeError) as failure:
+        seen.restart_failures.append(f"after the last round: {failure}")
         return seen
     finally:
+        if any(True for check in checks.ALL for _ in check(seen)):
+            print(f"end of the server's log:\n{server.log_tail()}", flush=True)
+            print(f"end of the worker's log:\n{_tail(directory / 'worker.log')}", flush=True)
         if load is not None:
             load.close()
         if worker is not None:
             worker.kill()
         server.kill()
+
+
+def _tail(log: Path) -> str:
+    return log.read_text(errors="replace")[-2000:] if log.exists() else "(no log)"
 
 
 def _kill_in_flight(server: Server, load: Load) -> bool:

@@ -77,10 +77,14 @@ class Load:
             turn += 1
             name = f"{self._prefix}-{number}-{turn}"
             shape, given = _choose(rng)
-            if shape.endswith("collector"):
-                self._collect(rng, name, shape, given)
-            else:
-                self._run(name, shape, given)
+            try:
+                if shape.endswith("collector"):
+                    self._collect(rng, name, shape, given)
+                else:
+                    self._run(name, shape, given)
+            except Exception as failure:  # a driver must not die unnoticed
+                self._refused(f"driver {number}", repr(failure))
+                return
 
     def _run(self, instance_id: str, shape: str, given: Any) -> None:
         self._start(instance_id, shape, given)

@@ -35,6 +35,16 @@ impl BuildEnv {
         })
     }
 
+    /// For another workspace of this checkout, in a directory of its own below our target: its compiler flags differ,
+    /// and would have everything compiled anew each time.
+    pub(crate) fn of_workspace(&self, dir: &str, target: &str) -> Self {
+        Self {
+            root: self.root.join(dir),
+            rocksdb: self.rocksdb.clone(),
+            target: self.target.join(target),
+        }
+    }
+
     /// A program run in the workspace root with this environment.
     pub(crate) fn command(&self, program: impl Into<OsString>) -> Command {
         let mut command = Command::new(program.into());

@@ -18,8 +18,8 @@ use crate::{
 /// Rounds of the kill -9 suite in a complete run.
 pub(crate) const CRASH_ROUNDS: u32 = 50;
 
-/// The deterministic simulation; a workspace of its own, since it replaces parts of tokio.
-const SIMULATION: &str = "chaos/sim/Cargo.toml";
+/// The deterministic simulation: a workspace of its own, compiled with flags that its cargo configuration holds.
+const SIMULATION: &str = "chaos/sim";
 
 /// A suite that drives the server with an official SDK.
 struct SdkSuite {
@@ -45,7 +45,7 @@ const SDK_SUITES: [SdkSuite; 2] = [
 pub(crate) fn test(root: &Path) -> Result<ExitCode> {
     with_build(root, |report, build| {
         report.phase("tidy", || tidy::check(root));
-        static_checks(root, report, build);
+        static_checks(report, build);
         let all = ["test", "--workspace", "--no-fail-fast"];
         report.phase("tests", || phases::cargo_tests(build.cargo(&all)));
         let built = release_build(report, build);
@@ -53,12 +53,10 @@ pub(crate) fn test(root: &Path) -> Result<ExitCode> {
             report.phase(suite.name, || sdk_suite(root, build, built, suite));
         }
         report.phase("kill -9", || crash_suite(root, build, built, CRASH_ROUNDS));
-        if root.join(SIMULATION).is_file() {
-            let simulation = ["test", "--manifest-path", SIMULATION, "--no-fail-fast"];
-            report.phase("simulation", || {
-                phases::cargo_tests(build.cargo(&simulation))
-            });
-        }
+        let simulation = build.of_workspace(SIMULATION, "sim");
+        report.phase("simulation", || {
+            phases::cargo_tests(simulation.cargo(&["test", "--no-fail-fast"]))
+        });
     })
 }
 
@@ -97,22 +95,16 @@ fn with_build(root: &Path, phases: impl FnOnce(&mut Report, &BuildEnv)) -> Resul
     Ok(report.finish())
 }
 
-fn static_checks(root: &Path, report: &mut Report, build: &BuildEnv) {
-    let simulation = root.join(SIMULATION).is_file().then_some(SIMULATION);
-    for manifest in ["Cargo.toml"].into_iter().chain(simulation) {
-        let format = ["fmt", "--all", "--manifest-path", manifest, "--check"];
-        report.phase(&format!("format of {manifest}"), || {
+fn static_checks(report: &mut Report, build: &BuildEnv) {
+    let simulation = build.of_workspace(SIMULATION, "sim");
+    for (name, build) in [("the workspace", build), ("the simulation", &simulation)] {
+        let format = ["fmt", "--all", "--check"];
+        report.phase(&format!("format of {name}"), || {
             phases::check(build.cargo(&format))
         });
-        let lints = [
-            "clippy",
-            "--manifest-path",
-            manifest,
-            "--workspace",
-            "--all-targets",
-        ];
+        let lints = ["clippy", "--workspace", "--all-targets"];
         let lints = [lints.as_slice(), &["--", "--deny", "warnings"]].concat();
-        report.phase(&format!("lints of {manifest}"), || {
+        report.phase(&format!("lints of {name}"), || {
             phases::check(build.cargo(&lints))
         });
     }

@@ -48,7 +48,12 @@ struct Inner {
 
 impl Stories {
     pub(crate) fn progress(&self, number: usize) -> Progress {
-        self.0.progress.lock().get(&number).cloned().unwrap_or_default()
+        self.0
+            .progress
+            .lock()
+            .get(&number)
+            .cloned()
+            .unwrap_or_default()
     }
 
     fn save(&self, number: usize, progress: &Progress) {
@@ -89,9 +94,16 @@ impl Client {
     /// Goes on with the story from where it is.
     pub(crate) async fn live(mut self) {
         let mut progress = self.stories.progress(self.number);
-        let wait = self.story.begins.saturating_sub(self.world.clock().elapsed());
+        let wait = self
+            .story
+            .begins
+            .saturating_sub(self.world.clock().elapsed());
         tokio::time::sleep(wait).await;
-        while self.story.after.is_some_and(|it| !self.stories.progress(it).started) {
+        while self
+            .story
+            .after
+            .is_some_and(|it| !self.stories.progress(it).started)
+        {
             self.pause(50, 100).await;
         }
         match self.story.deed.clone() {
@@ -122,10 +134,19 @@ impl Client {
     }
 
     fn execution(&self, generation: u64) -> String {
-        format!("{:08x}{generation:08x}{:016x}", self.number, self.world.plan().seed)
+        format!(
+            "{:08x}{generation:08x}{:016x}",
+            self.number,
+            self.world.plan().seed
+        )
     }
 
-    fn start_request(&self, input: &str, generation: u64, not_before: Option<Timestamp>) -> Request {
+    fn start_request(
+        &self,
+        input: &str,
+        generation: u64,
+        not_before: Option<Timestamp>,
+    ) -> Request {
         Request::Start {
             instance: self.story.instance.clone(),
             execution: self.execution(generation),
@@ -134,11 +155,7 @@ impl Client {
         }
     }
 
-    async fn start_until_done(
-        &mut self,
-        input: &str,
-        progress: &mut Progress,
-    ) {
+    async fn start_until_done(&mut self, input: &str, progress: &mut Progress) {
         self.save(progress);
         while !progress.started {
             let request = self.start_request(input, 0, progress.not_before);
@@ -167,7 +184,8 @@ impl Client {
             self.look().await;
         }
         let instance = self.story.instance.clone();
-        self.until_done(Request::Resume { instance }, progress).await;
+        self.until_done(Request::Resume { instance }, progress)
+            .await;
     }
 
     async fn end(&mut self, progress: &mut Progress) {
@@ -237,13 +255,10 @@ impl Client {
         }
     }
 
-    async fn until_done(
-        &mut self,
-        request: Request,
-        progress: &mut Progress,
-    ) {
+    async fn until_done(&mut self, request: Request, progress: &mut Progress) {
         while !progress.closed {
-            progress.closed = self.call(request.clone(), ReusePolicy::Default).await == Answer::Done;
+            progress.closed =
+                self.call(request.clone(), ReusePolicy::Default).await == Answer::Done;
             self.save(progress);
             if !progress.closed {
                 self.pause(50, 500).await;
@@ -297,10 +312,13 @@ impl Client {
             let key = self.key();
             let waiting = self.partitions.home(&key).wait(&key, WaitFor::Ended);
             let patience = self.dice.millis(200, 5_000);
-            if let Ok(Ok(_)) = tokio::time::timeout(patience, waiting).await {
-                return self.look().await;
-            }
+            let waited = tokio::time::timeout(patience, waiting).await;
             self.look().await;
+            match waited {
+                Ok(Ok(_)) => return,
+                Ok(Err(_)) => self.pause(10, 100).await,
+                Err(_) => {}
+            }
         }
     }
 }
@@ -357,7 +375,7 @@ fn command(request: &Request, reuse: ReusePolicy, now: Timestamp) -> Command {
                 tags: None,
                 parent: None,
                 parent_trace: None,
-                request_fingerprint: 0,
+                request_fingerprint: xxhash_rust::xxh3::xxh3_64(execution.as_bytes()),
             },
             reuse,
         })),

@@ -15,9 +15,7 @@ use tokio::task::JoinHandle;
 
 use crate::dice::Dice;
 use crate::randomness::SimRandomness;
-use crate::sabotage::{
-    DeafFiles, HastyClock, LazyRows, LeakyRows, Sabotage, StuckRandomness,
-};
+use crate::sabotage::{DeafFiles, HastyClock, LazyRows, LeakyRows, Sabotage, StuckRandomness};
 use crate::world::World;
 
 /// A running process.
@@ -126,16 +124,13 @@ impl Node {
     }
 }
 
-fn open_log(
-    world: &World,
-    faults: &Faults,
-) -> Result<(Wal, Writer, Arc<Notify>), String> {
+fn open_log(world: &World, faults: &Faults) -> Result<(Wal, Writer, Arc<Notify>), String> {
     let plan = world.plan();
     let work = Arc::new(Notify::new());
     let (wake, on_fault) = (work.clone(), faults.clone());
     let mut files: Arc<dyn Files> = Arc::new(world.disk().files.clone());
     if world.sabotage() == Sabotage::DeafDisk {
-        files = Arc::new(DeafFiles(files));
+        files = Arc::new(DeafFiles::new(files));
     }
     let config = longhaul_wal::Config {
         segment_bytes: plan.segment_bytes,
@@ -163,7 +158,11 @@ fn open_log(
 async fn write(mut writer: Writer, work: Arc<Notify>, mut dice: Dice, sync_millis: u64) {
     loop {
         let stalled = dice.percent(1);
-        let sync = if stalled { 300 } else { dice.below(sync_millis) };
+        let sync = if stalled {
+            300
+        } else {
+            dice.below(sync_millis)
+        };
         tokio::time::sleep(Duration::from_millis(sync)).await;
         match writer.run_once() {
             Progress::Worked => {}

@@ -31,7 +31,10 @@ const EVENTS_PER_AGE: usize = 3;
 /// How an orchestration ends.
 enum End {
     Completed(String),
-    NewGeneration { input: String, carryover: Vec<Bytes> },
+    NewGeneration {
+        input: String,
+        carryover: Vec<Bytes>,
+    },
 }
 
 /// Answers a turn: everything that `history`, past and new, calls for and does not hold yet.
@@ -125,10 +128,10 @@ pub fn child_id(instance: &str, child: u64) -> String {
     format!("{instance}.{child}")
 }
 
-/// What an activity answers: its input and, behind `#`, which delivery of it this was.
+/// What an activity answers: its input and, behind `#`, which delivery of it this was, and as much padding as wanted.
 #[must_use]
-pub fn activity_result(input: &str, delivery: u64) -> String {
-    format!("{input}#{delivery}")
+pub fn activity_result(input: &str, delivery: u64, padding: usize) -> String {
+    format!("{input}#{delivery}{}", ".".repeat(padding))
 }
 
 fn run(replay: &mut Replay, instance: &str, input: &str) -> Option<End> {
@@ -143,7 +146,9 @@ fn run(replay: &mut Replay, instance: &str, input: &str) -> Option<End> {
             results.join(",")
         }
         "fan" => {
-            let inputs: Vec<String> = (0..number(1)).map(|it| format!("{instance}/{it}")).collect();
+            let inputs: Vec<String> = (0..number(1))
+                .map(|it| format!("{instance}/{it}"))
+                .collect();
             replay.activities_at_once(&inputs)?.join(",")
         }
         "timers" => {
@@ -153,7 +158,9 @@ fn run(replay: &mut Replay, instance: &str, input: &str) -> Option<End> {
             parts[1].to_owned()
         }
         "mix" => {
-            let inputs: Vec<String> = (0..number(1)).map(|it| format!("{instance}/{it}")).collect();
+            let inputs: Vec<String> = (0..number(1))
+                .map(|it| format!("{instance}/{it}"))
+                .collect();
             let timer = replay.timer(Duration::from_millis(300));
             let child = replay.child(&child_id(instance, 0), "seq:2");
             let mut results = replay.activities_at_once(&inputs)?;

@@ -40,6 +40,8 @@ pub struct Plan {
     pub sync_millis: u64,
     /// Chance of a worker to misbehave with an item, in percent.
     pub trouble: u64,
+    /// Bytes by which results of activities are longer than need be: long histories are stored in pieces.
+    pub padding: usize,
     /// What clients do.
     pub stories: Vec<Story>,
 }
@@ -116,6 +118,7 @@ impl Plan {
             queue_bytes_max: dice.pick(&[600, 64 << 20, 64 << 20]),
             sync_millis: dice.pick(&[1, 4, 40]),
             trouble: dice.pick(&[0, 10, 40]),
+            padding: dice.pick(&[0, 0, 0, 12_000]),
             stories,
         }
     }
@@ -172,7 +175,12 @@ fn stories(dice: &mut Dice) -> Vec<Story> {
     }
     for number in 0..dice.below(3) {
         let times = dice.between(2, 5);
-        add(dice, format!("again-{number}"), None, Deed::Restart { times });
+        add(
+            dice,
+            format!("again-{number}"),
+            None,
+            Deed::Restart { times },
+        );
     }
     stories
 }

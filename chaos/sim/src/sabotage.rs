@@ -3,6 +3,7 @@
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -21,7 +22,7 @@ pub enum Sabotage {
     /// None.
     #[default]
     None,
-    /// The disk says that a sync is done without doing it.
+    /// The disk says that a sync is done without doing it, now and then.
     DeafDisk,
     /// The store loses a row now and then.
     LeakyStore,
@@ -37,66 +38,94 @@ pub enum Sabotage {
     LostResult,
 }
 
-/// Files that are never synced.
+/// Files that are not always synced.
 #[derive(Debug)]
-pub(crate) struct DeafFiles(pub(crate) Arc<dyn Files>);
+pub(crate) struct DeafFiles {
+    inner: Arc<dyn Files>,
+    syncs: Arc<AtomicU64>,
+}
+
+/// One sync in so many is done.
+const HEARD_ONE_IN: u64 = 3;
 
 #[derive(Debug)]
-struct DeafFile(Arc<dyn File>);
+struct DeafFile {
+    inner: Arc<dyn File>,
+    syncs: Arc<AtomicU64>,
+}
+
+impl DeafFiles {
+    pub(crate) fn new(inner: Arc<dyn Files>) -> Self {
+        Self {
+            inner,
+            syncs: Arc::default(),
+        }
+    }
+
+    fn deafen(&self, inner: Arc<dyn File>) -> Arc<dyn File> {
+        Arc::new(DeafFile {
+            inner,
+            syncs: self.syncs.clone(),
+        })
+    }
+}
 
 impl Files for DeafFiles {
     fn create_dir(&self, dir: &Path) -> io::Result<()> {
-        self.0.create_dir(dir)
+        self.inner.create_dir(dir)
     }
 
     fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
-        self.0.list(dir)
+        self.inner.list(dir)
     }
 
     fn create(&self, path: &Path) -> io::Result<Arc<dyn File>> {
-        Ok(Arc::new(DeafFile(self.0.create(path)?)))
+        Ok(self.deafen(self.inner.create(path)?))
     }
 
     fn open(&self, path: &Path) -> io::Result<Arc<dyn File>> {
-        Ok(Arc::new(DeafFile(self.0.open(path)?)))
+        Ok(self.deafen(self.inner.open(path)?))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.0.rename(from, to)
+        self.inner.rename(from, to)
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
-        self.0.remove(path)
+        self.inner.remove(path)
     }
 
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
-        self.0.sync_dir(dir)
+        self.inner.sync_dir(dir)
     }
 
     fn lock(&self, path: &Path) -> io::Result<Box<dyn Lock>> {
-        self.0.lock(path)
+        self.inner.lock(path)
     }
 }
 
 impl File for DeafFile {
     fn len(&self) -> io::Result<u64> {
-        self.0.len()
+        self.inner.len()
     }
 
     fn read_at(&self, buffer: &mut [u8], at: u64) -> io::Result<()> {
-        self.0.read_at(buffer, at)
+        self.inner.read_at(buffer, at)
     }
 
     fn write_at(&self, bytes: &[u8], at: u64) -> io::Result<()> {
-        self.0.write_at(bytes, at)
+        self.inner.write_at(bytes, at)
     }
 
     fn allocate(&self, len: u64) -> io::Result<()> {
-        self.0.allocate(len)
+        self.inner.allocate(len)
     }
 
     fn sync(&self) -> io::Result<()> {
-        Ok(())
+        match self.syncs.fetch_add(1, Ordering::Relaxed) % HEARD_ONE_IN {
+            0 => self.inner.sync(),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -134,7 +163,7 @@ impl Rows for LeakyRows {
                 Operation::Put { key, value } => {
                     let mut written = self.written.lock();
                     *written += 1;
-                    if key == keys::PARTITION || *written % LOST_ONE_IN != 0 {
+                    if key == keys::PARTITION || !written.is_multiple_of(LOST_ONE_IN) {
                         kept.put(key, value);
                     }
                 }

@@ -307,7 +307,10 @@ impl Life {
         let node = self.start().await?;
         self.populate(&node);
         let stories = self.world.plan().stories.len();
-        if timeout(PATIENCE, self.stories.all_done(stories)).await.is_err() {
+        if timeout(PATIENCE, self.stories.all_done(stories))
+            .await
+            .is_err()
+        {
             let open = self.stories.open(&self.world);
             let text = format!("these stories have not ended: {open:?}");
             self.world.broken("everything comes to rest", text);

@@ -149,7 +149,12 @@ impl Worker {
         };
         let mut all = turn.past.clone();
         all.push(turn.started.clone());
-        all.extend(turn.new.iter().take(usize::try_from(seen).expect("few")).cloned());
+        all.extend(
+            turn.new
+                .iter()
+                .take(usize::try_from(seen).expect("few"))
+                .cloned(),
+        );
         let mut answer = match orchestrations::answer(&all) {
             Ok(answer) => answer,
             Err(problem) => return self.world.broken("histories replay", problem),
@@ -163,7 +168,8 @@ impl Worker {
                 self.world.note(Moment::Setback(Setback::Repeated));
                 self.think().await;
             }
-            self.send_turn(&turn, answer.clone(), manner == Manner::InParts).await;
+            self.send_turn(&turn, answer.clone(), manner == Manner::InParts)
+                .await;
         }
     }
 
@@ -215,7 +221,8 @@ impl Worker {
             Manner::Properly | Manner::Twice | Manner::InParts => {}
         }
         let fails = self.dice.percent(self.world.plan().trouble / 4);
-        let result = (!fails).then(|| orchestrations::activity_result(&input, delivery));
+        let padding = self.world.plan().padding;
+        let result = (!fails).then(|| orchestrations::activity_result(&input, delivery, padding));
         self.world.note(Moment::ActivityDone {
             delivery,
             result: result.clone(),

@@ -167,7 +167,9 @@ impl World {
     /// Reports something that no single moment shows.
     pub fn broken(&self, invariant: &'static str, text: String) {
         let mut witness = self.0.witness.lock();
-        witness.violation.get_or_insert(Violation { invariant, text });
+        witness
+            .violation
+            .get_or_insert(Violation { invariant, text });
         self.0.broken.notify_one();
     }
 

@@ -8,10 +8,13 @@ use common::{chosen_seed, seed_count};
 use longhaul_sim::{Outcome, Sabotage, run};
 
 /// Seeds of the test run when nobody says otherwise.
-const SEEDS: u64 = 60;
+const SEEDS: u64 = 300;
 
-/// Seeds that have found something.
-const REMEMBERED: [u64; 0] = [];
+/// Seeds that have found something, and what, as the plans were then.
+const REMEMBERED: [u64; 1] = [
+    // The last part of an answer was taken for the whole when the stream of its delivery was lost.
+    37,
+];
 
 /// A run of all seeds in which one of these never happens proves too little.
 const MUST_HAPPEN: [&str; 18] = [
@@ -37,8 +40,11 @@ const MUST_HAPPEN: [&str; 18] = [
 
 #[test]
 fn one_seed_gives_the_same_bytes_twice() {
-    for seed in [1, 2, 3] {
-        let (once, again) = (run(seed, Sabotage::None, false), run(seed, Sabotage::None, false));
+    for seed in 0..10 {
+        let (once, again) = (
+            run(seed, Sabotage::None, false),
+            run(seed, Sabotage::None, false),
+        );
         assert_eq!(once, again, "seed {seed}");
         assert!(once.moments > 100, "seed {seed} does nothing");
     }

@@ -11,7 +11,7 @@ use tokio::sync::{Notify, oneshot};
 
 use crate::clock::{Clock, Randomness};
 use crate::config::Config;
-use crate::dispatch::{Ready, Sessions};
+use crate::dispatch::{Ready, WeakSessions};
 use crate::errors::ProposeError;
 use crate::leader::{Leader, Wakes};
 use crate::proposer::Queue;
@@ -43,7 +43,8 @@ pub(crate) struct Shared {
     pub(crate) proposer: u64,
     pub(crate) core: Mutex<Core>,
     pub(crate) queue: Queue,
-    pub(crate) sessions: Sessions,
+    /// Weak, since streams hold on to partitions.
+    pub(crate) sessions: WeakSessions,
     pub(crate) ready: Ready,
     pub(crate) timers_changed: Notify,
     pub(crate) outbox_changed: BTreeMap<PartitionId, Notify>,
@@ -55,8 +56,12 @@ pub(crate) struct Shared {
 impl Shared {
     /// Wakes whom a change of state concerns; called without the lock.
     pub(crate) fn wake(&self, wakes: Wakes) {
-        for (hub, kind, class) in &wakes.work {
-            self.sessions.wake_for(*hub, *kind, class);
+        if !wakes.work.is_empty()
+            && let Some(sessions) = self.sessions.upgrade()
+        {
+            for (hub, kind, class) in &wakes.work {
+                sessions.wake_for(*hub, *kind, class);
+            }
         }
         if wakes.timers {
             self.timers_changed.notify_one();

@@ -168,7 +168,7 @@ impl Partition {
         })?
     }
 
-    /// Keeps a part of a completion until the last part arrives; lost with the stream.
+    /// Keeps a part of a completion for as long as the delivery can be answered.
     ///
     /// # Errors
     /// [`PartialTooLarge`]: all parts so far are forgotten.

@@ -13,7 +13,7 @@ use longhaul_storage::PartitionTables;
 use longhaul_types::{PartitionCount, PartitionId};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
-use tokio::task::{AbortHandle, JoinHandle};
+use tokio::task::JoinHandle;
 
 use crate::checkpoint;
 use crate::clock::{Clock, Randomness, fresh_number};
@@ -80,7 +80,7 @@ struct Jobs {
     /// End when the queues are closed.
     proposers: Vec<JoinHandle<()>>,
     /// Ended by force.
-    others: Vec<AbortHandle>,
+    others: Vec<JoinHandle<()>>,
 }
 
 impl Partitions {
@@ -108,7 +108,7 @@ impl Partitions {
                     bytes_since_written: 0,
                 }),
                 queue: Queue::default(),
-                sessions: sessions.clone(),
+                sessions: sessions.downgrade(),
                 ready: Ready::default(),
                 timers_changed: Notify::new(),
                 outbox_changed: setup
@@ -196,9 +196,11 @@ impl Partitions {
         }
         let jobs = std::mem::take(&mut *self.0.jobs.lock());
         join_all(jobs.proposers).await;
-        for job in jobs.others {
+        for job in &jobs.others {
             job.abort();
         }
+        // Only then have they let go of the partition.
+        join_all(jobs.others).await;
         join_all(self.0.all.iter().map(|partition| async move {
             if partition.group.checkpoint().await.is_err() {
                 tracing::warn!(partition = %partition.id(), "stopped without a last checkpoint; the log has it all");
@@ -214,10 +216,17 @@ fn table_faults(on_fault: Arc<dyn Fn(PartitionId, String) + Send + Sync>) -> OnF
 }
 
 fn apply_metrics(id: PartitionId) -> ApplyMetrics {
+    const COMMANDS: &str = "longhaul_partition_commands_applied_total";
+    const ENTRIES: &str = "longhaul_partition_entries_applied_total";
+    metrics::describe_counter!(COMMANDS, "Commands applied.");
+    metrics::describe_counter!(
+        ENTRIES,
+        "Log entries applied; each holds a batch of commands."
+    );
     let partition = id.to_string();
     ApplyMetrics {
-        commands: metrics::counter!("longhaul_partition_commands_applied_total", "partition" => partition.clone()),
-        entries: metrics::counter!("longhaul_partition_entries_applied_total", "partition" => partition),
+        commands: metrics::counter!(COMMANDS, "partition" => partition.clone()),
+        entries: metrics::counter!(ENTRIES, "partition" => partition),
     }
 }
 
@@ -246,8 +255,7 @@ impl Directory {
                 courier.clone(),
             )));
         }
-        jobs.others
-            .extend(others.iter().map(JoinHandle::abort_handle));
+        jobs.others.extend(others);
         leads.map(|leads| leads.map_err(drop)).boxed()
     }
 }

@@ -1,7 +1,6 @@
 //! Callers parked until an instance has begun or ended.
 
-use std::collections::HashMap;
-
+use foldhash::HashMap;
 use longhaul_engine::{InstanceKey, InstanceView, Status};
 use tokio::sync::oneshot;
 

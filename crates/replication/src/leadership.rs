@@ -54,11 +54,11 @@ impl Follow {
                 changed = self.machine.changed() => if changed.is_err() { break },
             }
         }
+        self.solo.follow();
         let asked = *self.stop.borrow() || self.stop.has_changed().is_err();
-        if !asked {
+        if !asked && !*faulty.borrow() {
             self.report_end().await;
         }
-        self.solo.follow();
         drop(self.attachment);
         // The core may have ended already, by a panic even; that was reported.
         drop(self.raft.shutdown().await);
@@ -104,7 +104,7 @@ impl Follow {
         });
     }
 
-    /// Says why the core ended, unless one of our own parts has already said so.
+    /// Says why the core ended, if none of our own parts is the reason.
     async fn report_end(&self) {
         /// The core publishes its error just after its channels close.
         const PATIENCE: Duration = Duration::from_secs(1);

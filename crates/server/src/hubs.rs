@@ -338,7 +338,7 @@ mod tests {
     #[test]
     fn hub_that_cannot_be_made_durable_is_a_fault_and_does_not_exist() {
         let dir = new_dir();
-        let (sender, faults) = std::sync::mpsc::channel();
+        let (sender, faults) = std::sync::mpsc::sync_channel(1);
         let on_fault =
             FaultHandler::new(move |cause| sender.send(cause.to_owned()).expect("heard"));
         let inner = dir.path().join("gone");

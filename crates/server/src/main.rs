@@ -10,7 +10,7 @@ use longhaul_server::run;
 /// Buffers are made on one thread and dropped on another all the time, which glibc's malloc answers with contention
 /// and with memory that never shrinks.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
     match execute(Cli::parse().command) {

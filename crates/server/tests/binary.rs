@@ -21,39 +21,45 @@ struct Dev {
 
 impl Dev {
     fn start(args: &[&str]) -> Self {
-        let mut child = longhaul(&["dev", "--port", "0", "--dashboard-port", "0"])
-            .args(args)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("runs");
-        let stdout = child.stdout.take().expect("piped");
-        let mut banner = Vec::new();
+        let mut command = longhaul(&["dev", "--port", "0", "--dashboard-port", "0"]);
+        Self::ready(command.args(args).stderr(Stdio::piped()))
+    }
+
+    /// Runs the command and reads its banner.
+    fn ready(command: &mut Command) -> Self {
+        let child = command.stdout(Stdio::piped()).spawn().expect("runs");
+        let mut dev = Self {
+            child,
+            banner: Vec::new(),
+        };
+        let stdout = dev.child.stdout.take().expect("piped");
         for line in BufReader::new(stdout).lines() {
-            let line = line.expect("text");
-            let last = line.trim_start().starts_with("Stop");
-            banner.push(line);
-            if last {
-                return Self { child, banner };
+            dev.banner.push(line.expect("text"));
+            if dev.told_of("Stop").is_some() {
+                return dev;
             }
         }
+        panic!("ended before it was ready:\n{}", dev.log());
+    }
+
+    fn told_of(&self, what: &str) -> Option<&str> {
+        let mut lines = self.banner.iter();
+        lines.find_map(|line| line.trim_start().strip_prefix(what))
+    }
+
+    /// Its logs, to the end.
+    fn log(&mut self) -> String {
         let mut log = String::new();
-        child
-            .stderr
-            .take()
-            .expect("piped")
-            .read_to_string(&mut log)
-            .expect("text");
-        panic!("ended before it was ready:\n{log}");
+        if let Some(mut stderr) = self.child.stderr.take() {
+            stderr.read_to_string(&mut log).expect("text");
+        }
+        log
     }
 
     /// The rest of the banner's line that begins with `what`.
     fn told(&self, what: &str) -> &str {
-        let line = self
-            .banner
-            .iter()
-            .find_map(|line| line.trim_start().strip_prefix(what));
-        line.unwrap_or_else(|| panic!("no {what:?} in {:?}", self.banner))
+        let told = self.told_of(what);
+        told.unwrap_or_else(|| panic!("no {what:?} in {:?}", self.banner))
             .trim()
     }
 
@@ -77,13 +83,7 @@ impl Dev {
 
     /// Its exit status and its logs.
     fn wait(mut self) -> (ExitStatus, String) {
-        let mut log = String::new();
-        self.child
-            .stderr
-            .take()
-            .expect("piped")
-            .read_to_string(&mut log)
-            .expect("text");
+        let log = self.log();
         (self.child.wait().expect("it ends"), log)
     }
 }
@@ -136,27 +136,17 @@ fn dev_says_how_to_connect_and_ends_well_when_asked() {
 #[test]
 fn ephemeral_data_is_gone_afterwards() {
     let dir = tempfile::tempdir().expect("a directory");
-    let mut child = longhaul(&["dev", "--port", "0", "--dashboard-port", "0", "--ephemeral"])
-        .env("TMPDIR", dir.path())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .expect("runs");
-    let stdout = BufReader::new(child.stdout.take().expect("piped"));
-    let ready = stdout
-        .lines()
-        .map_while(Result::ok)
-        .any(|line| line.trim_start().starts_with("Stop"));
-    let dev = Dev {
-        child,
-        banner: Vec::new(),
-    };
-    assert!(ready);
+    let args = ["dev", "--port", "0", "--dashboard-port", "0", "--ephemeral"];
+    let dev = Dev::ready(
+        longhaul(&args)
+            .env("TMPDIR", dir.path())
+            .stderr(Stdio::piped()),
+    );
     let count = || std::fs::read_dir(dir.path()).expect("listed").count();
     assert_eq!(count(), 1);
     dev.signal(Signal::TERM);
-    let mut dev = dev;
-    assert_eq!(dev.child.wait().expect("it ends").code(), Some(0));
+    let (status, log) = dev.wait();
+    assert_eq!(status.code(), Some(0), "{log}");
     assert_eq!(count(), 0);
 }
 

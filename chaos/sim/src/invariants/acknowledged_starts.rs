@@ -1,5 +1,6 @@
 //! An instance whose start was acknowledged exists from then on, as the execution that was started unless a later one
-//! took its place, with its input; what was certainly refused never appears; an end is for good.
+//! took its place, with its input; what was certainly refused never appears; repeating a start is no conflict; an end is
+//! for good.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -43,6 +44,11 @@ impl AcknowledgedStarts {
                 starts.possible = still_open.map(|(execution, _)| execution.clone()).collect();
                 starts.possible.insert(execution.to_owned());
                 self.refused.remove(execution);
+            }
+            Answer::Exists(_) if starts.open.len() == 1 => {
+                return Err(format!(
+                    "{instance} exists, but as nothing else than {execution}"
+                ));
             }
             Answer::NotDone | Answer::Exists(_) if !open => {
                 if starts.possible.len() > 1 || !starts.acknowledged {

@@ -29,7 +29,9 @@ impl Activities {
             let activity = (instance.to_owned(), execution.to_owned(), *task);
             let sent = self.sent.get(&activity);
             if !sent.is_some_and(|sent| sent.contains(result)) {
-                return Err(format!("{activity:?} has the result {result:?}, of those sent: {sent:?}"));
+                return Err(format!(
+                    "{activity:?} has the result {result:?}, of those sent: {sent:?}"
+                ));
             }
         }
         Ok(())
@@ -52,18 +54,25 @@ impl Invariant for Activities {
             } => {
                 let activity = (instance.clone(), execution.clone(), *task);
                 if self.taken.contains(&activity) {
-                    return Err(format!("{activity:?} is handed out after its result was taken"));
+                    return Err(format!(
+                        "{activity:?} is handed out after its result was taken"
+                    ));
                 }
                 let before = self.inputs.insert(activity.clone(), input.clone());
                 if before.is_some_and(|before| before != *input) {
-                    return Err(format!("{activity:?} has another input than before: {input}"));
+                    return Err(format!(
+                        "{activity:?} has another input than before: {input}"
+                    ));
                 }
                 self.deliveries.insert(*delivery, activity);
                 Ok(())
             }
             Moment::ActivityDone { delivery, result } => {
                 let activity = self.deliveries[delivery].clone();
-                self.sent.entry(activity).or_default().insert(result.clone());
+                self.sent
+                    .entry(activity)
+                    .or_default()
+                    .insert(result.clone());
                 Ok(())
             }
             Moment::ActivityTaken { delivery } => {

@@ -58,7 +58,8 @@ impl Events {
         };
         for ((target, payload), sent) in &self.sent {
             let (sender, number) = payload.split_once('/').expect("the workload's own");
-            if target == instance && *sent == Sent::Surely && !has(sender, number) && number != LAST {
+            if target == instance && *sent == Sent::Surely && !has(sender, number) && number != LAST
+            {
                 return Err(format!("{instance} did not hear {payload}"));
             }
         }
@@ -114,10 +115,9 @@ impl Invariant for Events {
                 }
             }
             Moment::Asked {
-                request:
-                    Request::Start {
-                        instance, input, ..
-                    },
+                request: Request::Start {
+                    instance, input, ..
+                },
                 ..
             } => {
                 let mut parts = input.split(':');
@@ -125,7 +125,8 @@ impl Invariant for Events {
                     (parts.next(), parts.next(), parts.next())
                 {
                     let count = count.parse().expect("the workload's own");
-                    self.told.insert(instance.clone(), (target.to_owned(), count));
+                    self.told
+                        .insert(instance.clone(), (target.to_owned(), count));
                 }
             }
             Moment::Seen {

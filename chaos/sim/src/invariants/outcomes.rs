@@ -19,12 +19,18 @@ pub(super) struct Outcomes {
 
 impl Outcomes {
     pub(super) fn new(plan: &Plan) -> Self {
-        let stories = plan.stories.iter().filter(|story| {
-            !matches!(story.deed, Deed::Tell { .. })
-        });
+        let stories = plan
+            .stories
+            .iter()
+            .filter(|story| !matches!(story.deed, Deed::Tell { .. }));
         Self {
             stories: stories
-                .map(|story| (story.instance.clone(), matches!(story.deed, Deed::End { .. })))
+                .map(|story| {
+                    (
+                        story.instance.clone(),
+                        matches!(story.deed, Deed::End { .. }),
+                    )
+                })
                 .collect(),
             terminated: BTreeSet::new(),
             ended: BTreeSet::new(),

@@ -39,7 +39,11 @@ impl Invariant for Prefixes {
             .entry((instance.clone(), execution.clone()))
             .or_default();
         if !history.starts_with(before) {
-            let equal = before.iter().zip(history).take_while(|(a, b)| a == b).count();
+            let equal = before
+                .iter()
+                .zip(history)
+                .take_while(|(a, b)| a == b)
+                .count();
             return Err(format!(
                 "the history of {instance} {execution} had {} events and has {}; they part at {equal}: {:?} was {:?}",
                 before.len(),

@@ -42,7 +42,9 @@ impl Invariant for Timers {
                 if let Some(time) = self.not_before.get(execution)
                     && *time > high
                 {
-                    return Err(format!("{instance} begins by {high} and was to wait until {time}"));
+                    return Err(format!(
+                        "{instance} begins by {high} and was to wait until {time}"
+                    ));
                 }
                 for entry in new {
                     if let What::TimerFired { timer, fire_at } = &entry.what

@@ -10,10 +10,11 @@
 //! An instance has at most one turn queued, delayed or out. Queue entries are hints: what they stand for is looked up
 //! again in the state when they are claimed.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+use foldhash::{HashMap, HashSet};
 use longhaul_engine::dispatch as engine_dispatch;
 use longhaul_engine::{InstanceKey, TableFault, Tables};
 use longhaul_types::{HubId, PartitionId, Timestamp};
@@ -82,12 +83,12 @@ impl Dispatcher {
         ready.clear();
         Self {
             partition,
-            lanes: HashMap::new(),
+            lanes: HashMap::default(),
             ready,
-            turns: HashMap::new(),
-            leases: HashMap::new(),
-            by_session: HashMap::new(),
-            setbacks: HashMap::new(),
+            turns: HashMap::default(),
+            leases: HashMap::default(),
+            by_session: HashMap::default(),
+            setbacks: HashMap::default(),
             last_number: 0,
             woken: Vec::new(),
         }
@@ -444,7 +445,7 @@ impl Dispatcher {
         if let Some(session) = lease.session.take() {
             session.free_slot(lease.item.kind());
         }
-        lease.parts = super::lease::Parts::default();
+        // Parts of an answer stay: the last one may still come, and must not pass for the whole.
         if lease.committing > 0 {
             return None;
         }

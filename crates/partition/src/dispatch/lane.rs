@@ -1,7 +1,9 @@
 //! A queue of one kind of work in one hub, in which a head that nobody takes blocks nothing.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
+
+use foldhash::HashMap;
 
 /// What filters look at.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -24,7 +26,7 @@ pub(crate) struct Lane<T> {
 impl<T> Default for Lane<T> {
     fn default() -> Self {
         Self {
-            classes: HashMap::new(),
+            classes: HashMap::default(),
             heads: BTreeMap::new(),
             first_rank: 0,
             last_rank: 0,

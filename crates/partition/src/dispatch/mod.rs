@@ -17,8 +17,8 @@ use longhaul_engine::InstanceKey;
 pub(crate) use ready::Ready;
 pub(crate) use session::Share;
 pub use session::{Capabilities, Session, SessionSpec};
-pub(crate) use sessions::SessionState;
 pub use sessions::Sessions;
+pub(crate) use sessions::{SessionState, WeakSessions};
 pub(crate) use token::{format_token, parse_token};
 
 /// The kinds of work item, each with its own limit per stream.

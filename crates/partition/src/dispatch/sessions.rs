@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, Weak};
 
 use futures::task::AtomicWaker;
 use longhaul_types::HubId;
@@ -15,6 +15,16 @@ use crate::partition::Partition;
 /// The worker streams of this node. Cheap to clone.
 #[derive(Clone, Default)]
 pub struct Sessions(Arc<Registry>);
+
+/// The streams, for partitions: they are reached from the streams, and would keep each other alive.
+#[derive(Clone)]
+pub(crate) struct WeakSessions(Weak<Registry>);
+
+impl WeakSessions {
+    pub(crate) fn upgrade(&self) -> Option<Sessions> {
+        self.0.upgrade().map(Sessions)
+    }
+}
 
 #[derive(Default)]
 struct Registry {
@@ -94,6 +104,10 @@ impl SessionState {
 }
 
 impl Sessions {
+    pub(crate) fn downgrade(&self) -> WeakSessions {
+        WeakSessions(Arc::downgrade(&self.0))
+    }
+
     /// Tells the registry which partitions are led here; once, before the first stream opens.
     pub(crate) fn serve(&self, partitions: Vec<Partition>) {
         assert!(

@@ -10,6 +10,7 @@ use longhaul_proto::sidecar::{
     CompleteOrchestrationAction, CreateInstanceRequest, GetInstanceRequest, GetWorkItemsRequest,
     OrchestrationStatus, OrchestratorAction, OrchestratorResponse, WorkItem,
 };
+use longhaul_server::config::Config;
 use longhaul_server::data_dir::{DataDir, PartitionsWanted};
 use longhaul_server::node::Node;
 use longhaul_types::PartitionCount;
@@ -124,9 +125,8 @@ async fn workers_may_finish_what_they_hold() {
 #[tokio::test(flavor = "multi_thread")]
 async fn work_that_nobody_finished_in_time_is_offered_after_the_next_start() {
     let dir = new_dir();
-    let node = start(&dir, |config| config.node.shutdown_grace = Duration::ZERO)
-        .await
-        .expect("starts");
+    let impatient = |config: &mut Config| config.node.shutdown_grace = Duration::ZERO;
+    let node = start(&dir, impatient).await.expect("starts");
     let mut stub = stub(&node).await;
     let mut stream = open_stream(&mut stub).await;
     begin(&mut stub, &mut stream, "a").await;
@@ -134,7 +134,7 @@ async fn work_that_nobody_finished_in_time_is_offered_after_the_next_start() {
     let end = next(&mut stream).await.expect_err("the node has stopped");
     assert_ne!(end.code(), Code::Ok);
 
-    let node = start_in(&dir).await;
+    let node = start(&dir, impatient).await.expect("starts");
     let mut stub = self::stub(&node).await;
     let mut stream = open_stream(&mut stub).await;
     let item = next(&mut stream).await.expect("the stream is open");

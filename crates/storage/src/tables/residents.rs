@@ -3,9 +3,9 @@
 //! A slot per instance; its index is its place, so that lists of changed instances are lists of numbers. What matters
 //! to callers never depends on the order of the map: only on keys, and on the order in which slots were filled.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
+use foldhash::HashMap;
 use longhaul_engine::Instance;
 use longhaul_engine::key::InstanceKey;
 
@@ -81,7 +81,7 @@ const FREED_PART: usize = 8;
 impl Residents {
     pub(super) fn new(bytes_max: usize, has_all: bool) -> Self {
         Self {
-            places: HashMap::new(),
+            places: HashMap::default(),
             slots: Vec::new(),
             free: Vec::new(),
             generation: WRITTEN + 1,

@@ -17,9 +17,8 @@ const REPOSITORY = fileURLToPath(new URL("../../../../", import.meta.url));
 
 function binary() {
   const named = process.env.LONGHAUL_BIN;
-  const candidates = named
-    ? [named]
-    : ["release", "debug"].map((profile) => path.join(REPOSITORY, "target", profile, "longhaul"));
+  const target = process.env.CARGO_TARGET_DIR || path.join(REPOSITORY, "target");
+  const candidates = named ? [named] : ["release", "debug"].map((profile) => path.join(target, profile, "longhaul"));
   const found = candidates.find(existsSync);
   if (!found) throw new Error(`no server binary at ${candidates.join(" or ")}; build it or set LONGHAUL_BIN`);
   return found;

@@ -55,6 +55,33 @@ def test_everything_goes_on_after_a_restart(own_server: Server, how: str):
         hub.close()
 
 
+def test_the_last_acknowledged_requests_survive_a_kill(own_server: Server):
+    for round_ in range(8):
+        hub = Hub(own_server.address)
+        try:
+            worker = hub.raw_worker(orchestrations=["last-words"])
+            instance_id = hub.start("last-words")
+            worker.answer(worker.turn(instance_id), customStatus=raw.text(f'"{round_}"'))
+            worker.close()
+            for word in ("one", "two", "three"):
+                hub.raise_event(instance_id, "say", word)
+            newest = hub.start("nobody-runs-this")
+            own_server.kill()
+        finally:
+            hub.close()
+        own_server.start()
+        hub = Hub(own_server.address)
+        try:
+            # The first answers after the start already tell everything that was acknowledged before the kill.
+            assert hub.status(newest) == raw.PENDING
+            state = hub.state(instance_id)
+            assert state.orchestrationStatus == raw.RUNNING and state.customStatus.value == f'"{round_}"'
+            turn = hub.raw_worker(orchestrations=["last-words"]).turn(instance_id)
+            assert turn.raised() == [("say", "one"), ("say", "two"), ("say", "three")]
+        finally:
+            hub.close()
+
+
 def test_a_stop_ends_streams_as_unavailable_and_in_time(own_server: Server):
     hub = Hub(own_server.address)
     try:

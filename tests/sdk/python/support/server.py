@@ -24,8 +24,8 @@ _REPOSITORY = Path(__file__).resolve().parents[4]
 def binary() -> Path:
     """The server binary: LONGHAUL_BIN, else this checkout's release or debug build."""
     named = os.environ.get("LONGHAUL_BIN")
-    candidates = [Path(named)] if named else [
-        _REPOSITORY / "target" / profile / "longhaul" for profile in ("release", "debug")]
+    target = Path(os.environ.get("CARGO_TARGET_DIR") or _REPOSITORY / "target")
+    candidates = [Path(named)] if named else [target / profile / "longhaul" for profile in ("release", "debug")]
     for candidate in candidates:
         if candidate.is_file():
             return candidate
