@@ -46,6 +46,7 @@ impl Stream for Script {
             match self.steps.pop_front() {
                 Some(Step::Claim(claimed)) => return Poll::Ready(Some(claimed)),
                 Some(Step::Nothing(time)) => {
+                    // tidy: the clock is paused.
                     self.pause = Some(Box::pin(tokio::time::sleep(time)));
                 }
                 Some(Step::End) => return Poll::Ready(None),

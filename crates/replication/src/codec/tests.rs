@@ -1,3 +1,5 @@
+//! Encodings round trip, keep to their golden bytes, and refuse what is damaged.
+
 use std::{collections::BTreeSet, fmt::Debug};
 
 use proptest::{collection, prelude::*};

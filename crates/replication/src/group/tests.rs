@@ -1,3 +1,5 @@
+//! Groups of one and of three replicas, on a paused clock and simulated disks.
+
 use std::{collections::BTreeMap, time::Duration};
 
 use futures::future::join_all;
@@ -223,6 +225,7 @@ async fn eventually<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> 
         if let Some(value) = condition() {
             return value;
         }
+        // tidy: the clock is paused.
         time::sleep(Duration::from_millis(10)).await;
     }
     panic!("never happened: {what}");
@@ -390,6 +393,7 @@ impl Cluster {
             match group.propose(term, commands.clone()).await {
                 Ok(_) => self.acknowledged.push(commands),
                 Err(ProposeError::RetryHere | ProposeError::NotLeader { .. }) => {
+                    // tidy: the clock is paused.
                     time::sleep(Duration::from_millis(10)).await;
                 }
                 Err(error) => panic!("{error}"),
@@ -596,6 +600,7 @@ async fn survives(size: u64, seed: u64) -> usize {
             0 => {
                 cluster.groups[at] = None;
                 cluster.nodes[at].disk.crash();
+                // tidy: the clock is paused.
                 time::sleep(Duration::from_millis(10 * dice.below(300) as u64)).await;
                 cluster.groups[at] = Some(cluster.nodes[at].start().await.expect("starts"));
             }
@@ -612,7 +617,9 @@ async fn survives(size: u64, seed: u64) -> usize {
         }
         // Sometimes long enough for an election, sometimes not even for a sync.
         match dice.below(3) {
+            // tidy: the clock is paused.
             0 => time::sleep(Duration::from_millis(10 * dice.below(300) as u64)).await,
+            // tidy: the clock is paused.
             1 => time::sleep(Duration::from_millis(dice.below(5) as u64)).await,
             _ => {}
         }

@@ -1,3 +1,5 @@
+//! The consensus library's own storage suite, on real and simulated files.
+
 use std::sync::Arc;
 
 use bytes::Bytes;
