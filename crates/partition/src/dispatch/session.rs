@@ -1,14 +1,21 @@
 //! One worker stream: what it takes, how much it may still take, and the items on their way to it.
 
 use std::collections::VecDeque;
+use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use futures::Stream;
 use longhaul_types::HubId;
+use tokio::time::Sleep;
 
 use super::{Claimed, Filters, SessionState, Sessions, WorkKind};
+
+/// How long a stream leaves to others what it did not take for their sake. Long enough for each to have its turn, and
+/// not noticed by those who wait.
+const SHARE_PAUSE: Duration = Duration::from_millis(1);
 
 /// What a worker stream asks for.
 #[derive(Clone, Debug)]
@@ -38,8 +45,8 @@ pub struct Session {
     pub(super) state: Arc<SessionState>,
     pub(super) sessions: Sessions,
     pub(super) claimed: VecDeque<Claimed>,
-    /// Something was left for other streams at the last look.
-    pub(super) shared_last: bool,
+    /// Runs after something was left for other streams.
+    pub(super) pause: Option<Pin<Box<Sleep>>>,
 }
 
 impl Session {
@@ -64,33 +71,40 @@ impl Session {
                 Poll::Pending
             };
         }
-        if std::mem::take(&mut self.shared_last) {
-            // The other streams take their share before this one comes back for the rest.
-            cx.waker().wake_by_ref();
-            return Poll::Pending;
+        if let Some(pause) = &mut self.pause {
+            if pause.as_mut().poll(cx).is_pending() {
+                return Poll::Pending;
+            }
+            self.pause = None;
         }
+        let mut left_for_others = false;
         for kind in WorkKind::ALL {
-            self.claim(kind);
+            left_for_others |= self.claim(kind);
+        }
+        if left_for_others {
+            self.pause = Some(Box::pin(tokio::time::sleep(SHARE_PAUSE)));
         }
         self.claimed
             .pop_front()
             .map_or(Poll::Pending, |claimed| Poll::Ready(Some(claimed)))
     }
 
-    /// Takes this stream's share of what is ready in every partition.
-    fn claim(&mut self, kind: WorkKind) {
+    /// Takes this stream's share of what is ready in every partition; answers whether anything was left to others.
+    fn claim(&mut self, kind: WorkKind) -> bool {
+        let mut left_for_others = false;
         let partitions = self.sessions.partitions();
         let offset = self.state.next_partition();
         for turn in 0..partitions.len() {
             let free = self.state.free(kind);
             if free == 0 {
-                return;
+                break;
             }
             let takers = self.sessions.takers(self.state.spec.hub, kind);
             let partition = &partitions[(offset + turn) % partitions.len()];
             let limit = Share { free, takers };
-            self.shared_last |= partition.claim(&self.state, kind, limit, &mut self.claimed);
+            left_for_others |= partition.claim(&self.state, kind, limit, &mut self.claimed);
         }
+        left_for_others
     }
 }
 

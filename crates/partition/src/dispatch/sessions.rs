@@ -141,7 +141,7 @@ impl Sessions {
             state,
             sessions: self.clone(),
             claimed: VecDeque::new(),
-            shared_last: false,
+            pause: None,
         }
     }
 

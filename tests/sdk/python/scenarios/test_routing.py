@@ -186,14 +186,25 @@ def test_zero_means_the_servers_default(hub: Hub):
     eventually(lambda: worker.outstanding_activities() == 10, what="ten activities at once")
 
 
-def test_two_workers_share_the_work(hub: Hub):
+def test_work_one_worker_has_no_room_for_goes_to_another(hub: Hub):
+    name = hub.unique("overflow")
+    first = hub.raw_worker(orchestrations=[name], activities=[name], maxConcurrentActivityWorkItems=12)
+    second = hub.raw_worker(activities=[name], maxConcurrentActivityWorkItems=12)
+    second.wait_for_ping()
+    instance_id = hub.start(name)
+    first.answer(first.turn(instance_id), *[raw.schedule_task(id, name) for id in range(1, 21)])
+    eventually(lambda: first.outstanding_activities() + second.outstanding_activities() == 20, what="all handed out")
+    assert first.outstanding_activities() >= 8 and second.outstanding_activities() >= 8
+
+
+def test_workers_with_room_share_the_work(hub: Hub):
     name = hub.unique("shared")
     first = hub.raw_worker(orchestrations=[name], activities=[name])
     second = hub.raw_worker(activities=[name])
     second.wait_for_ping()
     instance_id = hub.start(name)
-    first.answer(first.turn(instance_id), *[raw.schedule_task(id, name) for id in range(1, 21)])
-    eventually(lambda: first.outstanding_activities() + second.outstanding_activities() == 20, what="all handed out")
+    first.answer(first.turn(instance_id), *[raw.schedule_task(id, name) for id in range(1, 41)])
+    eventually(lambda: first.outstanding_activities() + second.outstanding_activities() == 40, what="all handed out")
     assert first.outstanding_activities() > 0 and second.outstanding_activities() > 0
 
 

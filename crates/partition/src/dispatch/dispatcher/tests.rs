@@ -263,6 +263,27 @@ fn an_answer_after_the_loss_counts_until_the_turn_is_out_again() {
 }
 
 #[test]
+fn parts_of_an_answer_outlive_the_stream_for_as_long_as_the_last_one_counts() {
+    let mut fixture = Fixture::new();
+    fixture.create("a", "A");
+    let stream = fixture.stream(1, None);
+    let (delivery, _) = fixture.claim_turns(&stream)[0];
+    let part = |name: &str| Answer {
+        actions: vec![Decided {
+            id: 1,
+            action: activity(name),
+        }],
+        ..Answer::default()
+    };
+    let lease = fixture.dispatcher.lease_mut(delivery).expect("out");
+    lease.parts.put(0, part("X"), 1).expect("small");
+    fixture.dispatcher.session_lost(stream.state.id, 3);
+    let lease = fixture.dispatcher.lease_mut(delivery);
+    let whole = lease.expect("may be answered").parts.whole();
+    assert_eq!(whole.expect("kept").actions.len(), 1);
+}
+
+#[test]
 fn a_completion_on_its_way_keeps_the_turn_from_going_out_twice() {
     let mut fixture = Fixture::new();
     fixture.create("a", "A");
