@@ -1,8 +1,5 @@
 //! Clients: each follows one story over all processes of the node, and knows what it was told and what it was not.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
-
 use bytes::Bytes;
 use longhaul_engine::command::{CreateInstance, ReusePolicy};
 use longhaul_engine::history::event::event_raised;
@@ -10,8 +7,6 @@ use longhaul_engine::message::Creation;
 use longhaul_engine::{Command, InstanceKey, Reply, Status};
 use longhaul_partition::{Clock, Partitions, ProposeError, WaitFor};
 use longhaul_types::{ExecutionId, InstanceId, Timestamp};
-use parking_lot::Mutex;
-use tokio::sync::Notify;
 
 use crate::dice::Dice;
 use crate::history;
@@ -19,65 +14,8 @@ use crate::moment::{Answer, Moment, Request, View};
 use crate::orchestrations::LAST;
 use crate::plan::{Deed, Story};
 use crate::sabotage::Sabotage;
+use crate::stories::{Progress, Stories};
 use crate::world::{HUB, World};
-
-/// How far a story has come; what a client knows when the node is back.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Progress {
-    /// The start was acknowledged.
-    started: bool,
-    /// Not before this time, once chosen.
-    not_before: Option<Timestamp>,
-    /// Calls that were begun and not answered count as made.
-    steps: u64,
-    /// The last thing to do was acknowledged.
-    closed: bool,
-    /// Nothing is left to be done.
-    pub(crate) done: bool,
-}
-
-/// How far all stories have come. Outlives the processes.
-#[derive(Clone, Default)]
-pub(crate) struct Stories(Arc<Inner>);
-
-#[derive(Default)]
-struct Inner {
-    progress: Mutex<BTreeMap<usize, Progress>>,
-    ended: Notify,
-}
-
-impl Stories {
-    pub(crate) fn progress(&self, number: usize) -> Progress {
-        self.0
-            .progress
-            .lock()
-            .get(&number)
-            .cloned()
-            .unwrap_or_default()
-    }
-
-    fn save(&self, number: usize, progress: &Progress) {
-        self.0.progress.lock().insert(number, progress.clone());
-        if progress.done {
-            self.0.ended.notify_one();
-        }
-    }
-
-    pub(crate) async fn all_done(&self, count: usize) {
-        while !(0..count).all(|number| self.progress(number).done) {
-            self.0.ended.notified().await;
-        }
-    }
-
-    /// Those that have not ended.
-    pub(crate) fn open(&self, world: &World) -> Vec<(Story, Progress)> {
-        let stories = world.plan().stories.iter().enumerate();
-        stories
-            .map(|(number, story)| (story.clone(), self.progress(number)))
-            .filter(|(_, progress)| !progress.done)
-            .collect()
-    }
-}
 
 /// A client during one process of the node.
 pub(crate) struct Client {

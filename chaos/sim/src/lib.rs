@@ -15,14 +15,17 @@ pub mod clock;
 pub mod dice;
 pub mod disk;
 pub mod history;
+mod idleness;
 pub mod invariants;
 pub mod moment;
 pub mod node;
 pub mod orchestrations;
 pub mod plan;
 pub mod randomness;
+mod replay;
 pub mod sabotage;
 pub mod simulation;
+mod stories;
 mod workers;
 pub mod world;
 

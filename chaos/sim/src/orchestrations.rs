@@ -12,15 +12,15 @@
 //!   ages:N:…            the same, a new generation for every three events          the events
 //! ```
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use bytes::Bytes;
 use longhaul_engine::Status;
 use longhaul_engine::turn::{Action, Answer, Decided};
-use longhaul_types::Timestamp;
 
 use crate::history::{Entry, What};
+use crate::replay::Replay;
 
 /// The number of a sender's last event.
 pub const LAST: &str = "last";
@@ -244,172 +244,5 @@ impl Heard {
 
     fn complete(&self) -> bool {
         self.finished.len() as u64 == self.senders
-    }
-}
-
-/// The orchestrator's view of its history: what it asked for before, and what became of it.
-struct Replay {
-    next: i32,
-    now: Timestamp,
-    asked: BTreeMap<i32, What>,
-    results: BTreeMap<i32, Option<String>>,
-    events: std::collections::VecDeque<(String, Bytes)>,
-    suspended: bool,
-    terminated: Option<String>,
-    actions: Vec<Decided>,
-    problem: Option<String>,
-}
-
-impl Replay {
-    fn of(history: &[Entry]) -> Self {
-        let mut replay = Self {
-            next: 0,
-            now: Timestamp::EPOCH,
-            asked: BTreeMap::new(),
-            results: BTreeMap::new(),
-            events: std::collections::VecDeque::new(),
-            suspended: false,
-            terminated: None,
-            actions: vec![],
-            problem: None,
-        };
-        for entry in history {
-            replay.take(entry);
-        }
-        replay
-    }
-
-    fn take(&mut self, entry: &Entry) {
-        if entry.id >= 0 {
-            self.asked.insert(entry.id, entry.what.clone());
-            return;
-        }
-        match &entry.what {
-            What::TurnStarted => self.now = entry.at,
-            What::TaskEnded { task, result } | What::ChildEnded { task, result } => {
-                self.results.insert(*task, result.clone());
-            }
-            What::TimerFired { timer, .. } => drop(self.results.insert(*timer, None)),
-            What::EventRaised { payload } => {
-                self.events.push_back((payload.clone(), entry.raw.clone()));
-            }
-            What::Suspended => self.suspended = true,
-            What::Resumed => self.suspended = false,
-            What::Terminated { output } => self.terminated = Some(output.clone()),
-            _ => {}
-        }
-    }
-
-    fn free_id(&self, history: &[Entry]) -> i32 {
-        history.iter().map(|entry| entry.id).max().unwrap_or(-1) + 1
-    }
-
-    /// Asks for something, unless that was done before; then it must have been the same.
-    fn ask(&mut self, expected: &What, action: impl FnOnce(Timestamp) -> Action) -> i32 {
-        let id = self.next;
-        self.next += 1;
-        match self.asked.get(&id) {
-            None => self.actions.push(Decided {
-                id,
-                action: action(self.now),
-            }),
-            Some(What::TimerCreated { .. }) if matches!(expected, What::TimerCreated { .. }) => {}
-            Some(asked) if asked == expected => {}
-            Some(asked) => {
-                self.problem = Some(format!("action {id} was {asked:?} and is {expected:?}"));
-            }
-        }
-        id
-    }
-
-    fn activity(&mut self, input: &str) -> Option<Option<String>> {
-        let expected = What::TaskScheduled {
-            input: input.to_owned(),
-        };
-        let id = self.ask(&expected, |_| Action::ScheduleTask {
-            name: "work".to_owned(),
-            version: None,
-            input: Some(input.to_owned().into()),
-            tags: BTreeMap::new(),
-            trace: None,
-        });
-        let result = self.results.get(&id)?.as_deref();
-        Some(result.map(|it| it.split_once('#').map_or(it, |(input, _)| input).to_owned()))
-    }
-
-    fn activity_until_it_succeeds(&mut self, input: &str) -> Option<String> {
-        loop {
-            if let Some(result) = self.activity(input)? {
-                return Some(result);
-            }
-        }
-    }
-
-    /// One failure in the first round is made up for in a second, and so on.
-    fn activities_at_once(&mut self, inputs: &[String]) -> Option<Vec<String>> {
-        let mut done = vec![None; inputs.len()];
-        loop {
-            let mut waiting = false;
-            for (input, slot) in inputs.iter().zip(&mut done) {
-                if slot.is_none() {
-                    let result = self.activity(input);
-                    waiting |= result.is_none();
-                    *slot = result.flatten();
-                }
-            }
-            if waiting {
-                return None;
-            }
-            if done.iter().all(Option::is_some) {
-                return done.into_iter().collect();
-            }
-        }
-    }
-
-    fn timer(&mut self, delay: Duration) -> Option<()> {
-        let expected = What::TimerCreated {
-            fire_at: Timestamp::EPOCH,
-        };
-        let id = self.ask(&expected, |now| Action::CreateTimer {
-            fire_at: now + delay,
-        });
-        self.results.get(&id).map(drop)
-    }
-
-    /// The child's output once it has ended; within, `None` if it failed.
-    fn child(&mut self, instance: &str, input: &str) -> Option<Option<String>> {
-        let expected = What::ChildCreated {
-            instance: instance.to_owned(),
-        };
-        let id = self.ask(&expected, |_| Action::CreateChild {
-            instance: instance.to_owned(),
-            name: "simulated".to_owned(),
-            version: None,
-            input: Some(input.to_owned().into()),
-            tags: BTreeMap::new(),
-            trace: None,
-        });
-        self.results.get(&id).cloned()
-    }
-
-    fn send(&mut self, target: &str, payload: &str) {
-        let expected = What::EventSent {
-            target: target.to_owned(),
-            payload: payload.to_owned(),
-        };
-        self.ask(&expected, |_| Action::SendEvent {
-            instance: target.to_owned(),
-            name: "said".to_owned(),
-            data: Some(payload.to_owned().into()),
-        });
-    }
-
-    fn event(&mut self) -> Option<(String, Bytes)> {
-        self.events.pop_front()
-    }
-
-    /// Events that the next generation is to hear.
-    fn unheard(&mut self) -> Vec<Bytes> {
-        self.events.drain(..).map(|(_, raw)| raw).collect()
     }
 }

@@ -11,13 +11,15 @@ use std::time::Duration;
 use tokio::runtime::{Builder, RngSeed, Runtime, UnhandledPanic};
 use tokio::time::{Instant, timeout};
 
-use crate::clients::{self, Client, Stories};
+use crate::clients::{self, Client};
 use crate::dice::Dice;
+use crate::idleness;
 use crate::moment::{Ending, Moment};
 use crate::node::{Faults, Node};
 use crate::orchestrations::child_id;
 use crate::plan::{CHILDREN_MAX, Plan};
 use crate::sabotage::Sabotage;
+use crate::stories::Stories;
 use crate::workers::Worker;
 use crate::world::{Violation, World};
 
@@ -306,6 +308,7 @@ impl Life {
         self.world.heal();
         let node = self.start().await?;
         self.populate(&node);
+        tokio::spawn(idleness::watch(self.world.clone(), node.partitions.clone()));
         let stories = self.world.plan().stories.len();
         if timeout(PATIENCE, self.stories.all_done(stories))
             .await

@@ -19,6 +19,9 @@ use crate::sabotage::Sabotage;
 /// The task hub that everything happens in.
 pub const HUB: HubId = HubId(1);
 
+const TURN_OUT: &str = "turn handed out";
+const ACTIVITY_OUT: &str = "activity handed out";
+
 /// Shared by everybody in a run.
 #[derive(Clone)]
 pub struct World(Arc<Inner>);
@@ -193,6 +196,14 @@ impl World {
         (witness.digest.digest128(), witness.moments)
     }
 
+    /// Work items handed to workers so far.
+    #[must_use]
+    pub fn handed_out(&self) -> u64 {
+        let witness = self.0.witness.lock();
+        let of = |name| witness.counts.get(name).copied().unwrap_or(0);
+        of(TURN_OUT) + of(ACTIVITY_OUT)
+    }
+
     /// How often each kind of thing has happened.
     #[must_use]
     pub fn counts(&self) -> BTreeMap<&'static str, u64> {
@@ -229,6 +240,8 @@ fn coverage(moment: &Moment) -> Option<&'static str> {
             ..
         } => "start refused",
         Moment::Survived { .. } => "survived",
+        Moment::TurnOut { .. } => TURN_OUT,
+        Moment::ActivityOut { .. } => ACTIVITY_OUT,
         Moment::TurnTaken { .. } => "turn taken",
         Moment::ActivityTaken { .. } => "activity taken",
         _ => return None,

@@ -9,7 +9,7 @@ use longhaul_proto::sidecar::{
 };
 use longhaul_types::{ExecutionId, HubId, InstanceId, Timestamp};
 use prost::Message;
-use xxhash_rust::xxh3::Xxh3;
+use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
 use super::{Invalid, TAGS_BYTES_MAX, TAGS_MAX, encoded, name, payload, short, timestamp};
 
@@ -30,10 +30,8 @@ pub(crate) fn create_instance(
     payload_bytes_max: usize,
     fresh: &mut dyn FnMut() -> ExecutionId,
 ) -> Result<NewInstance, Invalid> {
-    let given = |text: &Option<String>| text.as_ref().is_some_and(|text| !text.is_empty());
     let request_fingerprint = fingerprint(&request);
-    let recognisable = !request.instance_id.is_empty()
-        && (request_fingerprint != 0 || given(&request.execution_id));
+    let recognisable = !request.instance_id.is_empty() && request_fingerprint != 0;
     let id = if request.instance_id.is_empty() {
         InstanceId::trusted(fresh().as_str())
     } else {
@@ -113,13 +111,15 @@ fn reuse_policy(policy: Option<OrchestrationIdReusePolicy>) -> Result<ReusePolic
     Ok(ReusePolicy::Replace(replaceable))
 }
 
-/// Tells a repeated request from a new one; 0 if the request has no time and so cannot be told.
+/// Tells a repeated request from a new one; 0 if the request has neither a time nor an execution id and so cannot be
+/// told. The execution id alone would be forgotten once the instance continues as new.
 ///
 /// The instance id needs no part in it: fingerprints are compared for one id only. Every text is preceded by its
 /// length, so that no two requests run into the same bytes.
 fn fingerprint(request: &CreateInstanceRequest) -> u64 {
+    let execution = request.execution_id.as_deref().filter(|id| !id.is_empty());
     let Some(at) = request.request_time else {
-        return 0;
+        return execution.map_or(0, |id| xxh3_64(id.as_bytes()).max(1));
     };
     let mut hash = Xxh3::new();
     let mut put = |bytes: Option<&[u8]>| {

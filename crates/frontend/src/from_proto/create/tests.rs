@@ -222,6 +222,13 @@ fn only_the_same_request_has_the_same_fingerprint() {
         ..request()
     };
     assert_eq!(fingerprint(&request()), 0);
+    let executing = |id: &str| CreateInstanceRequest {
+        execution_id: Some(id.to_owned()),
+        ..request()
+    };
+    assert_eq!(fingerprint(&executing("")), 0);
+    assert_ne!(fingerprint(&executing("a")), 0);
+    assert_ne!(fingerprint(&executing("a")), fingerprint(&executing("b")));
     assert_eq!(fingerprint(&timed()), fingerprint(&timed()));
     let tag = |key: &str, value: &str| [(key.to_owned(), value.to_owned())].into();
     let others = [
