@@ -39,6 +39,8 @@ pub(crate) struct Dispatcher {
     by_session: HashMap<u64, HashSet<u64>>,
     /// Abandons or losses in a row.
     setbacks: HashMap<Item, u32>,
+    /// The stream that abandoned an item: others may take it first.
+    abandoned_by: HashMap<Item, u64>,
     last_number: u64,
     /// Became ready since the last look: who may have to be woken.
     woken: Vec<(HubId, WorkKind, Class)>,
@@ -89,6 +91,7 @@ impl Dispatcher {
             leases: HashMap::default(),
             by_session: HashMap::default(),
             setbacks: HashMap::default(),
+            abandoned_by: HashMap::default(),
             last_number: 0,
             woken: Vec::new(),
         }
@@ -169,6 +172,11 @@ impl Dispatcher {
             let Some((class, queued)) = lane.pop(|class| session.admits(kind, class)) else {
                 break;
             };
+            let abandoned_here = self.abandoned_by.remove(&queued.item) == Some(session.id);
+            if abandoned_here && share.takers > 1 {
+                lane.push_front(&class, queued);
+                return Ok(true);
+            }
             self.ready.subtract(kind);
             if let Some(lost) = queued.lost {
                 self.leases.remove(&lost);
@@ -394,6 +402,9 @@ impl Dispatcher {
     ) -> Option<(Item, Class, Duration)> {
         self.lease_mut(id)?;
         let lease = self.remove(id.number).expect("just found");
+        if let Some(session) = &lease.session {
+            self.abandoned_by.insert(lease.item.clone(), session.id);
+        }
         if !backoff {
             self.queue(lease.item, lease.class, None, true);
             return None;

@@ -418,3 +418,37 @@ fn a_stream_leaves_others_their_share() {
     assert_eq!(share(100, 7, 20), 3);
     assert_eq!(share(100, 50, 1), 1);
 }
+
+#[test]
+fn an_abandoned_item_goes_to_another_stream_first() {
+    let mut fixture = Fixture::new();
+    fixture.create("a", "A");
+    let first = fixture.stream(1, None);
+    let second = fixture.stream(1, None);
+    let (lease, _) = fixture.claim_turns(&first).remove(0);
+    fixture.dispatcher.abandon(lease, false);
+    let claim = |fixture: &mut Fixture, session: &Session| {
+        let mut claimed = VecDeque::new();
+        let (kind, share) = (WorkKind::Orchestration, Share { free: 1, takers: 2 });
+        let request = ClaimRequest {
+            session: &session.state,
+            kind,
+            share,
+            now: fixture.now,
+        };
+        let left = fixture
+            .dispatcher
+            .claim(&mut fixture.tables, &request, &mut || 7, &mut claimed)
+            .expect("memory does not break");
+        (left, claimed.len())
+    };
+    assert_eq!(claim(&mut fixture, &first), (true, 0), "left to the other");
+    assert_eq!(claim(&mut fixture, &second).1, 1);
+    let lease = fixture
+        .dispatcher
+        .turn_out(&Fixture::key("a"))
+        .expect("out");
+    fixture.dispatcher.abandon(lease, false);
+    assert_eq!(claim(&mut fixture, &second), (true, 0));
+    assert_eq!(claim(&mut fixture, &second).1, 1, "nobody else wanted it");
+}
