@@ -82,7 +82,10 @@ impl Session {
             left_for_others |= self.claim(kind);
         }
         if left_for_others {
-            self.pause = Some(Box::pin(tokio::time::sleep(SHARE_PAUSE)));
+            let mut pause = Box::pin(tokio::time::sleep(SHARE_PAUSE));
+            // Polled at once: if nothing was claimed, only its end brings this stream back.
+            let _ = pause.as_mut().poll(cx);
+            self.pause = Some(pause);
         }
         self.claimed
             .pop_front()
