@@ -1,7 +1,9 @@
 //! How a node ends: what workers may finish, who is sent elsewhere, and what is left for the next start.
 
+use std::pin::pin;
 use std::time::Duration;
 
+use futures::poll;
 use http::StatusCode;
 use longhaul_proto::sidecar::orchestrator_action::OrchestratorActionType;
 use longhaul_proto::sidecar::task_hub_sidecar_service_client::TaskHubSidecarServiceClient as Stub;
@@ -149,20 +151,19 @@ async fn idle_workers_and_parked_callers_are_sent_elsewhere() {
     let mut stub = stub(&node).await;
     let mut stream = open_stream(&mut stub).await;
     let mut caller = stub.clone();
-    let parked = tokio::spawn(async move {
-        let request = GetInstanceRequest {
-            instance_id: "nobody".to_owned(),
-            get_inputs_and_outputs: false,
-        };
-        caller.wait_for_instance_completion(request).await
-    });
+    let mut parked = pin!(caller.wait_for_instance_completion(GetInstanceRequest {
+        instance_id: "nobody".to_owned(),
+        get_inputs_and_outputs: false,
+    }));
+    assert!(poll!(&mut parked).is_pending());
+    // Calls of one connection are accepted in order: once a later one is answered, this one is parked.
+    let hello = stub.hello(()).await;
+    hello.expect("an answer");
+    assert!(poll!(&mut parked).is_pending());
     node.stop().await;
     let end = next(&mut stream).await.expect_err("the node has stopped");
     assert_eq!(end.code(), Code::Unavailable, "{end}");
-    let end = parked
-        .await
-        .expect("no panic")
-        .expect_err("the node has stopped");
+    let end = parked.await.expect_err("the node has stopped");
     assert_eq!(end.code(), Code::Unavailable, "{end}");
 }
 
