@@ -8,7 +8,7 @@ use std::{
     time::Instant,
 };
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
 use crate::counts::Counts;
 
@@ -97,7 +97,8 @@ pub(crate) fn cargo_tests(command: Command) -> Result<Counts> {
     Ok(with_status(counts, status))
 }
 
-/// A suite that ends with a line like `3 passed, 0 failed`.
+/// A suite that ends with a line like `3 passed, 0 failed`. One that could not run on this machine says
+/// `0 passed, 0 failed, 1 skipped`; one that ran nothing for no reason is an error.
 pub(crate) fn suite(command: Command) -> Result<Counts> {
     let mut last = String::new();
     let status = stream(command, |line| {
@@ -107,6 +108,10 @@ pub(crate) fn suite(command: Command) -> Result<Counts> {
     })?;
     let counts = Counts::from_suite_line(&last);
     let counts = counts.with_context(|| format!("ended ({status}) without counts: {last:?}"))?;
+    ensure!(
+        counts != Counts::default(),
+        "ended ({status}) without running anything"
+    );
     Ok(with_status(counts, status))
 }
 
@@ -175,6 +180,16 @@ mod tests {
             Some(counts(4, 1))
         );
         assert!(run("echo 4 passed, 0 failed; echo Killed").is_err());
+    }
+
+    #[test]
+    fn suite_that_ran_nothing_is_skipped_only_if_it_says_so() {
+        let run = |script| suite(shell(script));
+        assert_eq!(
+            run("echo 0 passed, 0 failed, 1 skipped").ok(),
+            Some(Counts::ONE_SKIPPED)
+        );
+        assert!(run("echo 0 passed, 0 failed").is_err());
     }
 
     #[test]

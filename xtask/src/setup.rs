@@ -54,10 +54,18 @@ pub(crate) fn prepare(root: &Path) -> Result<()> {
 }
 
 /// Whether a program can be started by this name.
-pub(crate) fn has_program(name: &str) -> bool {
-    let mut command = Command::new(name);
+fn has_program(name: &str) -> bool {
+    succeeds(&[name, "--version"])
+}
+
+/// Whether this command, a program and its arguments, can be started and succeeds.
+pub(crate) fn succeeds(command: &[&str]) -> bool {
+    let Some((program, args)) = command.split_first() else {
+        return false;
+    };
+    let mut command = Command::new(program);
     command
-        .arg("--version")
+        .args(args)
         .stdout(Stdio::null())
         .stderr(Stdio::null());
     command.status().is_ok_and(|status| status.success())
@@ -217,5 +225,8 @@ mod tests {
     fn absent_programs_are_noticed() {
         assert!(has_program("cargo"));
         assert!(!has_program("a-program-nobody-has"));
+        assert!(succeeds(&["cargo", "version"]));
+        assert!(!succeeds(&["cargo", "a-command-nobody-has"]));
+        assert!(!succeeds(&[]));
     }
 }

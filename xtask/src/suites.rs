@@ -25,19 +25,30 @@ const SIMULATION: &str = "chaos/sim";
 struct SdkSuite {
     name: &'static str,
     script: &'static str,
-    needs: &'static [&'static str],
+    /// Commands that succeed where the language's tools are installed: how to ask each for its version.
+    needs: &'static [&'static [&'static str]],
 }
 
-const SDK_SUITES: [SdkSuite; 2] = [
+const SDK_SUITES: [SdkSuite; 4] = [
     SdkSuite {
         name: "Python SDK",
         script: "tests/sdk/python/run.sh",
-        needs: &["python3"],
+        needs: &[&["python3", "--version"]],
     },
     SdkSuite {
         name: "JavaScript SDK",
         script: "tests/sdk/javascript/run.sh",
-        needs: &["node", "npm"],
+        needs: &[&["node", "--version"], &["npm", "--version"]],
+    },
+    SdkSuite {
+        name: "Java SDK",
+        script: "tests/sdk/java/run.sh",
+        needs: &[&["javac", "-version"], &["mvn", "--version"]],
+    },
+    SdkSuite {
+        name: "Go SDK",
+        script: "tests/sdk/go/run.sh",
+        needs: &[&["go", "version"]],
     },
 ];
 
@@ -116,13 +127,11 @@ fn release_build(report: &mut Report, build: &BuildEnv) -> bool {
 }
 
 fn sdk_suite(root: &Path, build: &BuildEnv, built: bool, suite: &SdkSuite) -> Result<Counts> {
-    let missing = suite
-        .needs
-        .iter()
-        .find(|program| !setup::has_program(program));
-    if let Some(program) = missing {
+    let missing = suite.needs.iter().find(|command| !setup::succeeds(command));
+    if let Some(command) = missing {
         println!(
-            "SKIPPED: {program} is not installed, so the {} suite cannot run",
+            "SKIPPED: `{}` fails, so the {} suite cannot run",
+            command.join(" "),
             suite.name
         );
         return Ok(Counts::ONE_SKIPPED);

@@ -336,7 +336,13 @@ fn answer(outcome: Result<Reply, ProposeError>) -> Answer {
         Ok(Reply::Done | Reply::Stale | Reply::Received { .. }) => Answer::Done,
         Ok(Reply::NotFound) => Answer::NotFound,
         Ok(Reply::AlreadyExists(status)) => Answer::Exists(status),
-        Ok(Reply::ContradictoryReuse)
+        Ok(
+            Reply::ContradictoryReuse
+            | Reply::NotEnded(_)
+            | Reply::NotFailed(_)
+            | Reply::Refused
+            | Reply::Purged { .. },
+        )
         | Err(ProposeError::NotApplied(_) | ProposeError::Overloaded) => Answer::NotDone,
         Err(ProposeError::Unknown(_)) => Answer::Unknown,
     }

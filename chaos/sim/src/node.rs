@@ -102,6 +102,7 @@ impl Node {
             replicas,
             clock,
             randomness,
+            token_key: [7; 32],
             on_fault: Arc::new(move |id, reason| {
                 on_fault.raise(format!("partition {id}: {reason}"));
             }),

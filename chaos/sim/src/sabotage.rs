@@ -11,7 +11,7 @@ use longhaul_engine::TableFault;
 use longhaul_partition::{Clock, Randomness};
 use longhaul_storage::keys;
 use longhaul_storage::records::SnapshotManifest;
-use longhaul_storage::rows::{Operation, Row, RowBatch, Rows};
+use longhaul_storage::rows::{Operation, Row, RowBatch, Rows, RowsView};
 use longhaul_types::Timestamp;
 use longhaul_wal::{File, Files, Lock};
 use parking_lot::Mutex;
@@ -156,6 +156,10 @@ impl Rows for LeakyRows {
         self.inner.scan(prefix, after, limit)
     }
 
+    fn view(&self) -> Result<Box<dyn RowsView>, TableFault> {
+        self.inner.view()
+    }
+
     fn write(&self, batch: RowBatch) -> Result<(), TableFault> {
         let mut kept = RowBatch::default();
         for operation in batch.operations() {
@@ -202,6 +206,10 @@ impl Rows for LazyRows {
         limit: usize,
     ) -> Result<Vec<Row>, TableFault> {
         self.0.scan(prefix, after, limit)
+    }
+
+    fn view(&self) -> Result<Box<dyn RowsView>, TableFault> {
+        self.0.view()
     }
 
     fn write(&self, batch: RowBatch) -> Result<(), TableFault> {

@@ -7,7 +7,8 @@ use std::time::Duration;
 use futures::Stream;
 use longhaul_engine::turn::Answer;
 use longhaul_partition::{
-    AbandonDelay, ActivityResult, Capabilities, Claimed, Partitions, ProposeError, SessionSpec,
+    AbandonDelay, ActivityResult, Capabilities, Claimed, LeaseId, Partition, Partitions,
+    ProposeError, SessionSpec, WorkKind,
 };
 
 use crate::dice::Dice;
@@ -109,6 +110,10 @@ impl Worker {
                     });
                     tokio::spawn(handler.orchestrate(turn));
                 }
+                Claimed::Batch { batch, .. } => {
+                    let problem = format!("nobody uses entities, and one has work: {batch:?}");
+                    return self.world.broken("work items can be read", problem);
+                }
                 Claimed::Activity {
                     token,
                     key,
@@ -138,7 +143,9 @@ impl Worker {
         let manner = self.manner();
         self.think().await;
         match manner {
-            Manner::GivesBack(delay) => return self.give_back(&turn.token, delay),
+            Manner::GivesBack(delay) => {
+                return self.give_back(WorkKind::Orchestration, &turn.token, delay);
+            }
             Manner::Forgets => return self.forget(),
             Manner::Properly | Manner::Twice | Manner::InParts => {}
         }
@@ -174,8 +181,7 @@ impl Worker {
     }
 
     async fn send_turn(&mut self, turn: &Turn, answer: Answer, in_parts: bool) {
-        let (partition, delivery) = self.partitions.by_token(&turn.token).expect("our token");
-        let partition = partition.clone();
+        let (partition, delivery) = self.delivery(WorkKind::Orchestration, &turn.token);
         loop {
             let mut rest = answer.clone();
             if in_parts && rest.actions.len() > 1 {
@@ -216,7 +222,7 @@ impl Worker {
         let manner = self.manner();
         self.think().await;
         match manner {
-            Manner::GivesBack(delay) => return self.give_back(&token, delay),
+            Manner::GivesBack(delay) => return self.give_back(WorkKind::Activity, &token, delay),
             Manner::Forgets => return self.forget(),
             Manner::Properly | Manner::Twice | Manner::InParts => {}
         }
@@ -239,7 +245,7 @@ impl Worker {
 
     async fn send_result(&mut self, delivery: u64, token: &str, result: Option<&str>) {
         loop {
-            let (partition, lease) = self.partitions.by_token(token).expect("our token");
+            let (partition, lease) = self.delivery(WorkKind::Activity, token);
             let Some(lease) = partition.activity_lease(lease) else {
                 return self.world.note(Moment::Setback(Setback::Stale));
             };
@@ -268,10 +274,16 @@ impl Worker {
         tokio::time::sleep(self.dice.millis(5, 200)).await;
     }
 
-    fn give_back(&self, token: &str, delay: AbandonDelay) {
+    fn give_back(&self, kind: WorkKind, token: &str, delay: AbandonDelay) {
         self.world.note(Moment::Setback(Setback::Abandoned));
-        let (partition, lease) = self.partitions.by_token(token).expect("our token");
+        let (partition, lease) = self.delivery(kind, token);
         partition.abandon(lease, delay);
+    }
+
+    fn delivery(&self, kind: WorkKind, token: &str) -> (Partition, LeaseId) {
+        let found = self.partitions.by_token(HUB, kind, token);
+        let (partition, lease) = found.expect("our token");
+        (partition.clone(), lease)
     }
 
     fn forget(&self) {

@@ -4,7 +4,9 @@ use longhaul_types::Timestamp;
 
 use crate::command::Command;
 use crate::commands::context::Context;
-use crate::commands::{activity, create, delivery, suspension, terminate, timers, turn};
+use crate::commands::{
+    activity, create, delivery, entity, locks, purge, rewind, suspension, terminate, timers, turn,
+};
 use crate::effects::{Outcome, Reply};
 use crate::instance::InboxKind;
 use crate::tables::{TableFault, Tables};
@@ -48,6 +50,34 @@ pub fn apply(
             seq,
             event,
         } => activity::complete(&mut context, &key, &execution, seq, event)?,
+        Command::Rewind {
+            key,
+            execution,
+            reason,
+        } => rewind::from_client(&mut context, &key, execution, reason)?,
+        Command::Restart { key, execution } => create::restart(&mut context, key, execution)?,
+        Command::ForceTerminate { key, reason } => {
+            terminate::force(&mut context, &key, reason.as_ref())?
+        }
+        Command::Purge { targets } => purge::purge(&mut context, targets)?,
+        Command::Remove { keys } => purge::remove(&mut context, keys)?,
+        Command::SignalEntity {
+            key,
+            request_id,
+            event,
+            due,
+        } => entity::signal(&mut context, &key, request_id, event, due)?,
+        Command::CompleteBatch(batch) => entity::complete(&mut context, *batch)?,
+        Command::ReleaseOperations(due) => entity::release(&mut context, due)?,
+        Command::ExpireEntities(keys) => entity::expire(&mut context, keys)?,
+        Command::Unlock {
+            key,
+            section,
+            owner,
+        } => {
+            locks::unlock(&mut context, &key, &section, &owner)?;
+            Reply::Done
+        }
         Command::FireTimers(due) => timers::fire(&mut context, due)?,
         Command::Deliver {
             source,

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use longhaul_types::{ExecutionId, PartitionId, Timestamp};
+use longhaul_types::{ExecutionId, InstanceId, PartitionId, Timestamp};
 
+use crate::entity::{Caller, CriticalSection};
 use crate::instance::{InboxMessage, Status};
 use crate::key::InstanceKey;
 use crate::message::{Creation, Message};
@@ -70,6 +71,65 @@ pub enum Command {
         /// The result.
         event: Bytes,
     },
+    /// A failed instance goes on from where it failed.
+    Rewind {
+        /// Which.
+        key: InstanceKey,
+        /// Id of the new execution.
+        execution: ExecutionId,
+        /// Why.
+        reason: Option<Bytes>,
+    },
+    /// An ended instance starts again under its id, with the input of its last generation.
+    Restart {
+        /// Which.
+        key: InstanceKey,
+        /// Id of the new execution.
+        execution: ExecutionId,
+    },
+    /// A client ends an instance without asking its orchestrator.
+    ForceTerminate {
+        /// Which.
+        key: InstanceKey,
+        /// Why; also its output.
+        reason: Option<Bytes>,
+    },
+    /// Ended instances, and entities, are deleted.
+    Purge {
+        /// Which.
+        targets: Vec<PurgeTarget>,
+    },
+    /// Everything under these keys is deleted, whatever it is doing: their task hub is gone.
+    Remove {
+        /// Which.
+        keys: Vec<InstanceKey>,
+    },
+    /// A client signals an entity.
+    SignalEntity {
+        /// Which.
+        key: InstanceKey,
+        /// Recognises a repeated request.
+        request_id: Arc<str>,
+        /// Encoded EntityOperationSignaled `HistoryEvent`.
+        event: Bytes,
+        /// Not before this time.
+        due: Option<Timestamp>,
+    },
+    /// A worker finished operations of an entity.
+    CompleteBatch(Box<CompleteBatch>),
+    /// Operations that were scheduled are due.
+    ReleaseOperations(Vec<DueOperation>),
+    /// Records of entities in which nothing is left may go.
+    ExpireEntities(Vec<InstanceKey>),
+    /// An entity is released from an owner that is gone.
+    Unlock {
+        /// The entity.
+        key: InstanceKey,
+        /// The critical section.
+        section: Arc<str>,
+        /// Whose it is.
+        owner: Caller,
+    },
     /// Timers are due.
     FireTimers(Vec<DueTimer>),
     /// Messages from another partition, numbered without a gap from `first`.
@@ -99,6 +159,49 @@ pub struct DueTimer {
     pub execution: ExecutionId,
     /// Its number in the instance.
     pub seq: u64,
+}
+
+/// What to purge.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PurgeTarget {
+    /// An instance or an entity.
+    pub key: InstanceKey,
+    /// Only the instance that ended at this time: it may have started again since it was found.
+    pub completed_at: Option<Timestamp>,
+}
+
+/// A scheduled operation the leader found due.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DueOperation {
+    /// The entity.
+    pub key: InstanceKey,
+    /// Its number in the entity.
+    pub seq: u64,
+}
+
+/// The outcome of a batch of operations: the new state, the answers, and messages to send.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CompleteBatch {
+    /// The entity.
+    pub key: InstanceKey,
+    /// [`crate::Entity::batches`] when the batch was dispatched: the fence against stale completions.
+    pub batch: u64,
+    /// What becomes of the state.
+    pub state: StateChange,
+    /// For each operation that was done, in order: the encoded EntityOperationCompleted or EntityOperationFailed
+    /// `HistoryEvent` for its caller, empty for a signal.
+    pub answers: Vec<Bytes>,
+    /// What the operations sent.
+    pub messages: Vec<Message>,
+}
+
+/// What becomes of an entity's state.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StateChange {
+    /// Nothing: the operations could not be run.
+    Keep,
+    /// It is replaced; absent deletes it.
+    Set(Option<Bytes>),
 }
 
 /// A client starts an instance.
@@ -189,6 +292,15 @@ pub enum Outgoing {
         task_id: i32,
         /// The child.
         creation: Box<Creation>,
+    },
+    /// Lock entities; the section is noted in the instance.
+    Lock(Arc<CriticalSection>),
+    /// Release one entity; what was noted is corrected.
+    Unlock {
+        /// The critical section; any that holds the entity if empty.
+        section: Arc<str>,
+        /// The entity.
+        entity: InstanceId,
     },
     /// A message that needs nothing filled in.
     Message(Message),

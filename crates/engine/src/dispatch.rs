@@ -3,10 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use longhaul_types::{ExecutionId, Timestamp, limits};
 
 use crate::effects::Effect;
+use crate::history::read::{Stored, read};
+use crate::history::{Frames, frame};
 use crate::instance::{InboxKind, Instance, ParentLink, Status, Tags};
 use crate::key::InstanceKey;
 use crate::tables::{TableFault, Tables};
@@ -90,6 +92,8 @@ pub struct TurnContext {
     pub parent: Option<Arc<ParentLink>>,
     /// Bytes of the committed history.
     pub history_bytes: u64,
+    /// Events of the committed history.
+    pub history_events: u64,
 }
 
 /// Takes the next turn of an instance out of the state, or `None` if it has none to offer at `now`.
@@ -109,40 +113,68 @@ pub fn take_turn(
         return Ok(None);
     }
     let mut new = Vec::with_capacity(instance.inbox.len().min(limits::TURN_EVENTS_MAX));
-    let mut bytes = 0;
+    let (mut bytes, mut dispatched) = (0, 0);
     let mut started_at = instance
         .turn_started_at
         .map_or(now, |last| now.max(last + Duration::from_micros(1)));
     for message in instance.inbox.iter().take(limits::TURN_EVENTS_MAX) {
         bytes += message.event.len();
-        if !new.is_empty() && bytes > limits::WORK_ITEM_BYTES_MAX / 2 {
+        if dispatched > 0 && bytes > limits::WORK_ITEM_BYTES_MAX / 2 {
             break;
         }
         if let InboxKind::TimerFired { fire_at } = message.kind {
             started_at = started_at.max(fire_at);
         }
-        new.push(message.event.clone());
+        dispatched += 1;
+        if message.is_event() {
+            new.push(message.event.clone());
+        }
     }
     let context = TurnContext {
         key: key.clone(),
         execution: instance.execution.clone(),
         turn: instance.turns,
-        dispatched: u32::try_from(new.len()).expect("limited above"),
+        dispatched,
         started_at,
         name: instance.name.clone(),
         version: instance.version.clone(),
         tags: instance.tags.clone(),
         parent: instance.parent.clone(),
         history_bytes: instance.history.bytes,
+        history_events: instance.history.events,
     };
     let trace = instance.trace.clone();
-    let past = committed_history(tables, key)?.expect("the instance exists");
+    let rewound = instance.rewound;
+    let mut past = committed_history(tables, key)?.expect("the instance exists");
+    if rewound {
+        past = without_rewinds(past)?;
+    }
     Ok(Some(Turn {
         context,
         past,
         new,
         trace,
     }))
+}
+
+/// A history as workers may see it. Source: Java's fails an orchestration on ExecutionRewound.
+///
+/// # Errors
+/// [`TableFault`] if the history is damaged.
+pub fn without_rewinds(history: Vec<Bytes>) -> Result<Vec<Bytes>, TableFault> {
+    let mut out = BytesMut::new();
+    for run in history {
+        for event in Frames::new(run) {
+            let event = event.map_err(|damage| TableFault {
+                place: "history".to_owned(),
+                reason: damage.to_string(),
+            })?;
+            if read(&event) != Stored::Rewound {
+                frame(&mut out, &event);
+            }
+        }
+    }
+    Ok(vec![out.freeze()])
 }
 
 /// The committed history of the current generation, framed, in order; `None` if there is no such instance.

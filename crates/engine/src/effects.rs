@@ -27,8 +27,21 @@ pub enum Reply {
     AlreadyExists(Status),
     /// The policy would end a live instance but forbids replacing an ended one.
     ContradictoryReuse,
-    /// The turn or activity was not wanted any more; nothing changed.
+    /// The turn, activity or batch was not wanted any more; nothing changed.
     Stale,
+    /// The instance has not ended; nothing changed.
+    NotEnded(Status),
+    /// Only a failed instance can be rewound, and this one is in another state; nothing changed.
+    NotFailed(Status),
+    /// The instance has ended or is in a critical section; nothing changed.
+    Refused,
+    /// So many were deleted, and so many were left since they have not ended.
+    Purged {
+        /// Deleted.
+        count: u32,
+        /// Left.
+        live: u32,
+    },
     /// Everything up to here has been received.
     Received {
         /// Number of the last message received from that partition.
@@ -91,6 +104,32 @@ pub enum Effect {
     StatusChanged {
         /// Which.
         key: InstanceKey,
+    },
+    /// The entity has operations to hand to a worker.
+    BatchReady {
+        /// Which; its name is what filters look at.
+        key: InstanceKey,
+    },
+    /// Whatever batch of the entity is out has lost its point.
+    BatchVoided {
+        /// Which.
+        key: InstanceKey,
+    },
+    /// An operation of the entity is to be released at `due`.
+    OperationArmed {
+        /// The entity.
+        key: InstanceKey,
+        /// Number in the entity.
+        seq: u64,
+        /// When.
+        due: Timestamp,
+    },
+    /// Nothing is left of the entity; its record may go at `at`.
+    ExpiryArmed {
+        /// Which.
+        key: InstanceKey,
+        /// When.
+        at: Timestamp,
     },
     /// There is something to ship.
     OutboxGrew {

@@ -7,8 +7,10 @@
 //!   rows 0..sealed, each about limits::HISTORY_SEAL_BYTES │ tail (in the instance record), one run per turn
 //! ```
 
+pub mod entity_event;
 pub mod event;
 mod framing;
+pub mod read;
 pub mod wire;
 
 use bytes::{Bytes, BytesMut};

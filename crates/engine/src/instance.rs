@@ -126,8 +126,21 @@ pub struct Instance {
     pub timers: BTreeMap<u64, Timer>,
     /// Children of this execution without a result.
     pub children: BTreeMap<u64, Child>,
+    /// Critical sections that were asked for and not left, by id.
+    pub locks: BTreeMap<Arc<str>, SectionLocks>,
     /// Committed history of this generation.
     pub history: History,
+    /// Whether the history holds an ExecutionRewound, which workers must not be shown.
+    pub rewound: bool,
+}
+
+/// A critical section as its owner remembers it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SectionLocks {
+    /// The entities still in it.
+    pub entities: Vec<InstanceId>,
+    /// Whether all of them were locked; until then some may be.
+    pub granted: bool,
 }
 
 /// The parent's side of a sub-orchestration, as the child remembers it.
@@ -177,6 +190,8 @@ pub enum InboxKind {
     },
     /// Everything else.
     Other,
+    /// Not an event at all: makes a turn out of nothing, after a rewind. Its event is empty and appears nowhere.
+    Kick,
 }
 
 /// A scheduled activity without a result.
@@ -212,6 +227,14 @@ pub struct Child {
     pub task_id: i32,
     /// The child's instance id.
     pub instance: InstanceId,
+}
+
+impl InboxMessage {
+    /// Whether it is an event of the history, rather than a mere reason for a turn.
+    #[must_use]
+    pub fn is_event(&self) -> bool {
+        self.kind != InboxKind::Kick
+    }
 }
 
 impl Instance {

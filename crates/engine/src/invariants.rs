@@ -1,5 +1,6 @@
-//! What must hold of every instance after every command. Each has an id and a row in `docs/invariants.md`.
+//! What must hold of every instance and entity after every command. Each has an id and a row in `docs/invariants.md`.
 
+use crate::entity::{Entity, Queued};
 use crate::instance::{InboxKind, Instance, Status};
 
 /// A broken invariant.
@@ -10,6 +11,38 @@ pub struct Violation {
     pub id: &'static str,
     /// What should hold.
     pub rule: &'static str,
+}
+
+/// Checks one entity.
+///
+/// # Errors
+/// The first [`Violation`] found.
+pub fn check_entity(entity: &Entity) -> Result<(), Violation> {
+    let rules: [(&'static str, &'static str, bool); 3] = [
+        (
+            "INV-10",
+            "a free entity is not kept from whoever is next in its queue",
+            entity.lock.is_some() || !matches!(entity.queue.front(), Some(Queued::Lock(_))),
+        ),
+        (
+            "INV-11",
+            "only the owner of a lock has a lane of its own",
+            entity.lock.is_some() || entity.owner_lane.is_empty(),
+        ),
+        (
+            "INV-12",
+            "numbers of scheduled operations were given out",
+            entity
+                .scheduled
+                .keys()
+                .next_back()
+                .is_none_or(|seq| *seq <= entity.last_seq),
+        ),
+    ];
+    match rules.into_iter().find(|(_, _, holds)| !holds) {
+        Some((id, rule, _)) => Err(Violation { id, rule }),
+        None => Ok(()),
+    }
 }
 
 /// Checks one instance.
@@ -35,7 +68,7 @@ pub fn check(instance: &Instance) -> Result<(), Violation> {
         .iter()
         .map(|run| run.len() as u64)
         .sum();
-    let rules: [(&'static str, &'static str, bool); 9] = [
+    let rules: [(&'static str, &'static str, bool); 10] = [
         (
             "INV-1",
             "an instance has a completion time exactly if it has ended",
@@ -48,6 +81,11 @@ pub fn check(instance: &Instance) -> Result<(), Violation> {
                 || (instance.inbox.is_empty()
                     && instance.timers.is_empty()
                     && instance.children.is_empty()),
+        ),
+        (
+            "INV-13",
+            "an ended instance holds and wants no entity locks",
+            !terminal || instance.locks.is_empty(),
         ),
         (
             "INV-3",

@@ -1,10 +1,10 @@
-//! What names an instance inside a cluster.
+//! What names an instance or an entity inside a cluster.
 
 use std::fmt;
 
 use longhaul_types::{HubId, InstanceId};
 
-/// An instance: its task hub and its id. Orders by hub, then by id byte by byte.
+/// An instance or an entity: its task hub and its id. Orders by hub, then by id byte by byte.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct InstanceKey {
     /// The task hub.

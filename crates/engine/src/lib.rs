@@ -10,10 +10,12 @@
 //! encoded bytes; [`history`] only writes them.
 
 pub mod apply;
+pub mod batch;
 pub mod command;
 mod commands;
 pub mod dispatch;
 pub mod effects;
+pub mod entity;
 pub mod history;
 pub mod instance;
 pub mod invariants;
@@ -21,6 +23,7 @@ pub mod key;
 pub mod mem;
 pub mod message;
 pub mod outstanding;
+pub mod query;
 pub mod tables;
 pub mod turn;
 pub mod view;
@@ -28,6 +31,7 @@ pub mod view;
 pub use apply::apply;
 pub use command::Command;
 pub use effects::{Effect, Outcome, Reply};
+pub use entity::Entity;
 pub use instance::{Instance, Status};
 pub use key::InstanceKey;
 pub use outstanding::outstanding;

@@ -6,6 +6,7 @@ use std::ops::Bound;
 use bytes::Bytes;
 use longhaul_types::{ExecutionId, PartitionId};
 
+use crate::entity::Entity;
 use crate::instance::Instance;
 use crate::key::InstanceKey;
 use crate::message::Message;
@@ -18,6 +19,8 @@ pub struct MemTables {
     pub partition: PartitionState,
     /// Instances.
     pub instances: BTreeMap<InstanceKey, Instance>,
+    /// Entities.
+    pub entities: BTreeMap<InstanceKey, Entity>,
     /// Sealed runs of history.
     pub history: BTreeMap<(InstanceKey, ExecutionId, u32), Bytes>,
     /// Outbox.
@@ -31,6 +34,7 @@ impl MemTables {
         Self {
             partition,
             instances: BTreeMap::new(),
+            entities: BTreeMap::new(),
             history: BTreeMap::new(),
             outbox: BTreeMap::new(),
         }
@@ -62,20 +66,49 @@ impl Tables for MemTables {
         self.instances.remove(key);
     }
 
-    fn active_instances(
+    fn entity(&mut self, key: &InstanceKey) -> Result<Option<&Entity>, TableFault> {
+        Ok(self.entities.get(key))
+    }
+
+    fn entity_mut(&mut self, key: &InstanceKey) -> Result<Option<&mut Entity>, TableFault> {
+        Ok(self.entities.get_mut(key))
+    }
+
+    fn put_entity(&mut self, key: InstanceKey, entity: Entity) {
+        self.entities.insert(key, entity);
+    }
+
+    fn remove_entity(&mut self, key: &InstanceKey) {
+        self.entities.remove(key);
+    }
+
+    fn active(
         &mut self,
         after: Option<&InstanceKey>,
         limit: usize,
     ) -> Result<Vec<InstanceKey>, TableFault> {
-        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
-        let range = self
+        let range = (
+            after.map_or(Bound::Unbounded, Bound::Excluded),
+            Bound::Unbounded,
+        );
+        let instances = self
             .instances
-            .range::<InstanceKey, _>((from, Bound::Unbounded));
-        Ok(range
+            .range::<InstanceKey, _>(range)
             .filter(|(_, instance)| instance.is_active())
-            .map(|(key, _)| key.clone())
+            .map(|(key, _)| key);
+        let entities = self
+            .entities
+            .range::<InstanceKey, _>(range)
+            .filter(|(_, entity)| entity.is_active())
+            .map(|(key, _)| key);
+        let mut keys: Vec<InstanceKey> = instances
             .take(limit)
-            .collect())
+            .chain(entities.take(limit))
+            .cloned()
+            .collect();
+        keys.sort_unstable();
+        keys.truncate(limit);
+        Ok(keys)
     }
 
     fn put_history(

@@ -1,14 +1,15 @@
-//! Messages from one instance to another, in this partition or another one.
+//! Messages between instances and entities, in this partition or another one.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 use longhaul_types::{ExecutionId, InstanceId, Timestamp};
 
+use crate::entity::{Caller, CriticalSection, LockRequest, Operation};
 use crate::instance::{ParentLink, Tags};
 use crate::key::InstanceKey;
 
-/// A message on its way to an instance.
+/// A message on its way to an instance or an entity.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Message {
     /// Whom it is for.
@@ -20,7 +21,7 @@ pub struct Message {
 /// What a message says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum MessageBody {
-    /// Start a child.
+    /// Start a child, or an orchestration that nobody waits for.
     Start(Box<Creation>),
     /// An external event raised by another orchestration: an encoded EventRaised `HistoryEvent`.
     Event(Bytes),
@@ -42,6 +43,47 @@ pub enum MessageBody {
         /// Only if it still is this child of the sender: (parent, execution, number).
         only_child_of: Option<(InstanceId, ExecutionId, u64)>,
     },
+    /// The parent was rewound and waits for this child again.
+    Rewind(Box<RewindChild>),
+    /// An operation for an entity.
+    Operation {
+        /// The operation.
+        operation: Operation,
+        /// The orchestration that sent it.
+        sender: Option<Caller>,
+        /// Not before this time.
+        due: Option<Timestamp>,
+    },
+    /// A critical section has come to this entity.
+    Lock(LockRequest),
+    /// An entity is to be released.
+    Unlock {
+        /// The critical section; any if empty.
+        section: Arc<str>,
+        /// Only if it is this one's.
+        owner: Caller,
+    },
+    /// The result of an operation: an encoded EntityOperationCompleted or EntityOperationFailed `HistoryEvent`.
+    Answer {
+        /// The execution that called.
+        execution: ExecutionId,
+        /// The event.
+        event: Bytes,
+    },
+    /// Every entity of the section is locked.
+    LockGranted(Arc<CriticalSection>),
+}
+
+/// What a rewound parent tells a child that it waits for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RewindChild {
+    /// Why.
+    pub reason: Option<Bytes>,
+    /// The child as it was created: what to start if it is gone. Names the parent's new execution; its execution id is
+    /// the one the child runs under if it begins again.
+    pub creation: Creation,
+    /// Whether the parent had seen it fail; if not, an end the parent missed is told once more.
+    pub failed: bool,
 }
 
 /// How a child ended.

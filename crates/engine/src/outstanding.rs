@@ -28,10 +28,14 @@ pub fn outstanding(
     now: Timestamp,
 ) -> Result<Page, TableFault> {
     let now = now.max(tables.partition().clock);
-    let keys = tables.active_instances(after, limit)?;
+    let keys = tables.active(after, limit)?;
     let mut page = Page::default();
     for key in &keys {
-        of_instance(tables, key, now, &mut page.effects)?;
+        if key.id.is_entity() {
+            of_entity(tables, key, &mut page.effects)?;
+        } else {
+            of_instance(tables, key, now, &mut page.effects)?;
+        }
     }
     if keys.len() == limit {
         page.next = keys.last().cloned();
@@ -87,5 +91,33 @@ fn of_instance(
                 fire_at: timer.fire_at,
             }),
     );
+    Ok(())
+}
+
+fn of_entity(
+    tables: &mut dyn Tables,
+    key: &InstanceKey,
+    effects: &mut Vec<Effect>,
+) -> Result<(), TableFault> {
+    let Some(entity) = tables.entity(key)? else {
+        return Ok(());
+    };
+    if entity.batch_ready() {
+        effects.push(Effect::BatchReady { key: key.clone() });
+    }
+    effects.extend(
+        entity
+            .scheduled
+            .iter()
+            .map(|(seq, scheduled)| Effect::OperationArmed {
+                key: key.clone(),
+                seq: *seq,
+                due: scheduled.due,
+            }),
+    );
+    effects.extend(entity.expires_at().map(|at| Effect::ExpiryArmed {
+        key: key.clone(),
+        at,
+    }));
     Ok(())
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use longhaul_types::{ExecutionId, PartitionCount, PartitionId, Timestamp};
 
+use crate::entity::Entity;
 use crate::instance::Instance;
 use crate::key::InstanceKey;
 use crate::message::Message;
@@ -58,7 +59,7 @@ pub trait Tables {
     /// The partition's own row, to be changed.
     fn partition_mut(&mut self) -> &mut PartitionState;
 
-    /// An instance, to be read.
+    /// An instance, to be read. Keys of entities name none.
     ///
     /// # Errors
     /// [`TableFault`] if the row cannot be read.
@@ -76,11 +77,30 @@ pub trait Tables {
     /// Removes an instance; its history rows are removed by [`Tables::remove_history`].
     fn remove_instance(&mut self, key: &InstanceKey);
 
-    /// Keys of instances that [`Instance::is_active`] is true for, in order, after `after`.
+    /// An entity, to be read.
+    ///
+    /// # Errors
+    /// [`TableFault`] if the row cannot be read.
+    fn entity(&mut self, key: &InstanceKey) -> Result<Option<&Entity>, TableFault>;
+
+    /// An entity, to be changed.
+    ///
+    /// # Errors
+    /// [`TableFault`] if the row cannot be read.
+    fn entity_mut(&mut self, key: &InstanceKey) -> Result<Option<&mut Entity>, TableFault>;
+
+    /// Puts an entity in place of whatever had the key.
+    fn put_entity(&mut self, key: InstanceKey, entity: Entity);
+
+    /// Removes an entity.
+    fn remove_entity(&mut self, key: &InstanceKey);
+
+    /// Keys of instances and entities for which [`Instance::is_active`] or [`Entity::is_active`] is true, in order,
+    /// after `after`.
     ///
     /// # Errors
     /// [`TableFault`] if rows cannot be read.
-    fn active_instances(
+    fn active(
         &mut self,
         after: Option<&InstanceKey>,
         limit: usize,

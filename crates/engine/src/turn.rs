@@ -3,12 +3,14 @@
 //! Runs once, at the leader, before the command is proposed; pure, with the time and fresh ids as arguments.
 
 mod answer;
+mod entities;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-pub use answer::{Action, Answer, Decided};
+pub use answer::{Action, Answer, Decided, OperationRequest};
 use bytes::{Bytes, BytesMut};
+pub(crate) use entities::called_no_entity;
 use longhaul_types::{ExecutionId, InstanceId, Timestamp};
 
 use crate::command::{ActivityDraft, CompleteTurn, Ending, Outgoing, TimerDraft};
@@ -70,6 +72,26 @@ pub fn decide(
         own_inbox: decision.own_inbox,
         ending: decision.ending,
     }
+}
+
+/// The turn by which the server fails an orchestration, instead of what its worker decided.
+#[must_use]
+pub fn fail(context: &TurnContext, error_type: &str, message: &str, at: Timestamp) -> CompleteTurn {
+    let failure = event::failure_details(error_type, message);
+    let complete = Action::Complete {
+        status: Status::Failed,
+        result: None,
+        failure: Some(failure),
+    };
+    let answer = Answer {
+        actions: vec![Decided {
+            id: event::INBOUND,
+            action: complete,
+        }],
+        ..Answer::default()
+    };
+    let mut nothing_starts = || unreachable!("an end needs no ids");
+    decide(context, answer, at, &mut nothing_starts)
 }
 
 struct Decision<'a> {
@@ -162,6 +184,18 @@ impl<'a> Decision<'a> {
                 let raised = event::event_raised(self.at, &name, data.as_deref());
                 self.message(&instance, MessageBody::Event(raised));
             }
+            Action::EntityOperation(request) => self.entity_operation(id, &request),
+            Action::LockEntities {
+                section,
+                lock_set,
+                position,
+                parent,
+            } => self.lock_entities(id, &section, &lock_set, position, parent.as_deref()),
+            Action::UnlockEntity {
+                section,
+                parent,
+                target,
+            } => self.unlock_entity(id, &section, parent.as_deref(), &target),
             Action::Terminate {
                 instance,
                 reason,
@@ -206,8 +240,7 @@ impl<'a> Decision<'a> {
     fn schedule(&mut self, id: i32, name: String, version: Option<String>, event: &Bytes) {
         self.fact(event);
         if name.is_empty() {
-            let failure = event::failure_details("InvalidActivity", "an activity needs a name");
-            self.tell_self(event::task_failed(self.at, id, &failure));
+            self.tell_self(nameless_activity(self.at, id));
             return;
         }
         self.activities.push(ActivityDraft {
@@ -232,14 +265,8 @@ impl<'a> Decision<'a> {
         };
         let child_id = InstanceId::trusted(instance.as_str());
         self.fact(&event::child_created(id, self.at, &child_id, &creation));
-        let problem = match InstanceId::parse(&instance) {
-            Err(invalid) => Some(invalid.to_string()),
-            Ok(_) if creation.name.is_empty() => Some("an orchestration needs a name".to_owned()),
-            Ok(_) => None,
-        };
-        if let Some(problem) = problem {
-            let failure = event::failure_details("InvalidSubOrchestration", &problem);
-            self.tell_self(event::child_failed(self.at, id, &failure));
+        if let Some(failed) = impossible_child(self.at, id, &instance, &creation.name) {
+            self.tell_self(failed);
             return;
         }
         let info = event::parent_info(
@@ -296,6 +323,28 @@ impl<'a> Decision<'a> {
             failure,
         });
     }
+}
+
+/// The result of an activity that no worker can run.
+pub(crate) fn nameless_activity(at: Timestamp, id: i32) -> Bytes {
+    let failure = event::failure_details("InvalidActivity", "an activity needs a name");
+    event::task_failed(at, id, &failure)
+}
+
+/// The result of a child that nothing can start, if it is one.
+pub(crate) fn impossible_child(
+    at: Timestamp,
+    id: i32,
+    instance: &str,
+    name: &str,
+) -> Option<Bytes> {
+    let problem = match InstanceId::parse(instance) {
+        Err(invalid) => invalid.to_string(),
+        Ok(_) if name.is_empty() => "an orchestration needs a name".to_owned(),
+        Ok(_) => return None,
+    };
+    let failure = event::failure_details("InvalidSubOrchestration", &problem);
+    Some(event::child_failed(at, id, &failure))
 }
 
 fn merged(parent: Option<&Tags>, child: Tags) -> Option<Arc<Tags>> {

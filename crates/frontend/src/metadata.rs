@@ -5,22 +5,26 @@ use std::time::Duration;
 use longhaul_types::HubName;
 use tonic::metadata::MetadataMap;
 
-use crate::from_proto::Invalid;
+use crate::refusals::Refusal;
+use crate::refusals::rows::HUB;
+use crate::refusals::rules::{HUB_SEVERAL, HUB_UNREADABLE};
 
 /// The task hub the call names; `None` if it names none.
 ///
 /// # Errors
-/// [`Invalid`] if the name is none, or if there are several different ones.
-pub(crate) fn task_hub(metadata: &MetadataMap) -> Result<Option<HubName>, Invalid> {
+/// [`Refusal`] if the name is none, or if there are several different ones.
+pub(crate) fn task_hub(metadata: &MetadataMap) -> Result<Option<HubName>, Refusal> {
     let mut named = metadata.get_all("taskhub").iter();
     let Some(first) = named.next() else {
         return Ok(None);
     };
     if named.any(|other| other != first) {
-        return Err(Invalid::SeveralTaskHubs);
+        return Err(HUB.refuse(&HUB_SEVERAL, ""));
     }
-    let name = first.to_str().map_err(|_| Invalid::UnreadableTaskHub)?;
-    HubName::parse(name).map(Some).map_err(Invalid::TaskHub)
+    let name = first
+        .to_str()
+        .map_err(|_| HUB.refuse(&HUB_UNREADABLE, ""))?;
+    HUB.hub_name(name).map(Some)
 }
 
 /// The worker's name for itself. Informational: whatever cannot be read is left out.
@@ -65,6 +69,7 @@ mod tests {
     use tonic::metadata::MetadataValue;
 
     use super::*;
+    use crate::refusals::rules::{HUB_CHARACTER, HUB_EMPTY, HUB_LENGTH};
 
     fn with(entries: &[(&'static str, &str)]) -> MetadataMap {
         let mut metadata = MetadataMap::new();
@@ -85,20 +90,25 @@ mod tests {
         );
         assert_eq!(
             hub(&[("taskhub", "a"), ("taskhub", "b")]),
-            Err(Invalid::SeveralTaskHubs)
+            Err(HUB.refuse(&HUB_SEVERAL, ""))
         );
-        for bad in ["", "a b", &"x".repeat(2048)] {
-            assert!(
-                matches!(hub(&[("taskhub", bad)]), Err(Invalid::TaskHub(_))),
-                "{bad:?}"
-            );
+        let long = "x".repeat(2048);
+        let cases = [
+            ("", &HUB_EMPTY),
+            ("a b", &HUB_CHARACTER),
+            (&long, &HUB_LENGTH),
+        ];
+        for (bad, rule) in cases {
+            let refusal = hub(&[("taskhub", bad)]).expect_err(bad);
+            assert!(refusal.is(&HUB, rule), "{refusal}");
         }
         let mut foreign = MetadataMap::new();
         foreign.insert(
             "taskhub",
             MetadataValue::try_from(&b"h\xC3\xBCb"[..]).expect("opaque bytes"),
         );
-        assert_eq!(task_hub(&foreign), Err(Invalid::UnreadableTaskHub));
+        let unreadable = HUB.refuse(&HUB_UNREADABLE, "");
+        assert_eq!(task_hub(&foreign), Err(unreadable));
     }
 
     #[test]

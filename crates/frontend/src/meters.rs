@@ -23,6 +23,8 @@ pub(crate) struct Meters {
     pub(crate) turns: Counter,
     /// Activities handed to workers.
     pub(crate) activities: Counter,
+    /// Batches of entities' operations handed to workers.
+    pub(crate) batches: Counter,
     /// Worker streams open now.
     pub(crate) worker_streams: Gauge,
 }
@@ -50,6 +52,7 @@ impl Meters {
             by_rpc: by_rpc.collect(),
             turns: counter!(DISPATCHED, "kind" => "orchestration"),
             activities: counter!(DISPATCHED, "kind" => "activity"),
+            batches: counter!(DISPATCHED, "kind" => "entity"),
             worker_streams: gauge!(STREAMS),
         }
     }

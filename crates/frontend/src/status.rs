@@ -2,9 +2,7 @@
 //!
 //! | what | status | the SDKs |
 //! |---|---|---|
-//! | malformed request | INVALID_ARGUMENT | show the text to the caller |
-//! | no such instance or task hub | NOT_FOUND | workers wait for a missing hub to appear |
-//! | id taken | ALREADY_EXISTS | have an exception of their own for it |
+//! | bad request | as [`crate::refusals`] has it | show the text to the caller |
 //! | certainly no effect | UNAVAILABLE | call again by themselves |
 //! | outcome unknown | UNKNOWN, or UNAVAILABLE where calling again is harmless | hand UNKNOWN to the caller |
 //! | storage broken | INTERNAL | |
@@ -19,8 +17,14 @@ use longhaul_types::InstanceId;
 use tonic::metadata::MetadataValue;
 use tonic::{Code, Status};
 
-use crate::from_proto::Invalid;
 use crate::hubs::UnknownHub;
+use crate::refusals::Refusal;
+use crate::refusals::rows::{
+    HUB_EXISTS, ORCHESTRATION_ID, RESTART_STATE, REWIND_STATE, START_ID, START_REUSE,
+};
+use crate::refusals::rules::{
+    HUB_UNKNOWN, ID_TAKEN, NO_INSTANCE, NOT_ENDED, NOT_FAILED, REUSE_CONTRADICTORY,
+};
 use crate::work_item::MalformedEvent;
 
 /// Every INTERNAL answer of ours begins with this.
@@ -42,16 +46,15 @@ pub(crate) enum Repeat {
 pub(crate) fn of_reply(reply: Reply, id: &InstanceId) -> Result<(), Status> {
     match reply {
         Reply::Done => Ok(()),
-        Reply::NotFound => Err(no_instance(id)),
-        Reply::AlreadyExists(status) => Err(Status::already_exists(format!(
-            "an orchestration instance already exists with the id '{id}' and is {}: choose another id, wait until it \
-             has ended, or allow its replacement with a reuse policy",
-            name_of(status)
-        ))),
-        Reply::ContradictoryReuse => Err(Status::invalid_argument(
-            "Invalid reusable statuses: cannot exclude 'Terminated' while also allowing reuse of running instances",
-        )),
-        Reply::Stale | Reply::Received { .. } => {
+        Reply::NotFound => Err(no_instance(id).into()),
+        Reply::AlreadyExists(status) => {
+            let found = format_args!("'{id}' and is {}", name_of(status));
+            Err(START_ID.refuse(&ID_TAKEN, found).into())
+        }
+        Reply::ContradictoryReuse => Err(START_REUSE.refuse(&REUSE_CONTRADICTORY, "").into()),
+        Reply::NotEnded(status) => Err(RESTART_STATE.refuse(&NOT_ENDED, name_of(status)).into()),
+        Reply::NotFailed(status) => Err(REWIND_STATE.refuse(&NOT_FAILED, name_of(status)).into()),
+        Reply::Stale | Reply::Refused | Reply::Purged { .. } | Reply::Received { .. } => {
             Err(fault("a client's command was answered as another one"))
         }
     }
@@ -97,25 +100,8 @@ pub(crate) fn draining() -> Status {
 }
 
 /// No instance has the id.
-pub(crate) fn no_instance(id: &InstanceId) -> Status {
-    Status::not_found(format!(
-        "no orchestration instance with the id '{id}' exists in this task hub"
-    ))
-}
-
-/// The instance has gone on to another execution, whose history is the only one kept.
-pub(crate) fn no_execution(id: &InstanceId, execution: &str) -> Status {
-    Status::not_found(format!(
-        "execution '{execution}' of the instance '{id}' is not its current one: leave the execution id out to read \
-         the history that is kept"
-    ))
-}
-
-/// A part of the contract that this server does not serve.
-pub(crate) fn not_served(rpc: &str) -> Status {
-    Status::unimplemented(format!(
-        "{rpc} is not available in this version of the server"
-    ))
+pub(crate) fn no_instance(id: &InstanceId) -> Refusal {
+    ORCHESTRATION_ID.refuse(&NO_INSTANCE, id)
 }
 
 /// Something is broken here.
@@ -123,19 +109,9 @@ pub(crate) fn fault(what: impl std::fmt::Display) -> Status {
     Status::internal(format!("{FAULT_PREFIX}{what}"))
 }
 
-impl From<Invalid> for Status {
-    fn from(invalid: Invalid) -> Self {
-        Self::invalid_argument(invalid.to_string())
-    }
-}
-
 impl From<UnknownHub> for Status {
-    /// Source: the real service's text begins the same, and the .NET worker looks for it.
     fn from(UnknownHub { name }: UnknownHub) -> Self {
-        Self::not_found(format!(
-            "Task hub not found: {name}. Create it when the server starts (--hub {name}) or name an existing one in \
-             the client's connection string (TaskHub=...)"
-        ))
+        HUB_EXISTS.refuse(&HUB_UNKNOWN, name).into()
     }
 }
 
@@ -211,7 +187,18 @@ mod tests {
                 "Invalid reusable statuses: cannot exclude 'Terminated' while also allowing reuse of running \
                  instances",
             ),
+            (
+                Reply::NotEnded(InstanceStatus::Suspended),
+                Code::FailedPrecondition,
+                "is suspended, so it cannot be restarted",
+            ),
+            (
+                Reply::NotFailed(InstanceStatus::Completed),
+                Code::FailedPrecondition,
+                "not allowed while the orchestration instance is completed",
+            ),
             (Reply::Stale, Code::Internal, FAULT_PREFIX),
+            (Reply::Refused, Code::Internal, FAULT_PREFIX),
             (Reply::Received { through: 1 }, Code::Internal, FAULT_PREFIX),
         ];
         assert!(of_reply(Reply::Done, &id()).is_ok());
@@ -259,12 +246,5 @@ mod tests {
             "{status:?}"
         );
         assert!(status.message().contains("--hub Orders"), "{status:?}");
-    }
-
-    #[test]
-    fn what_is_not_served_is_named() {
-        let status = not_served("PurgeInstances");
-        assert_eq!(status.code(), Code::Unimplemented);
-        assert!(status.message().contains("PurgeInstances"), "{status:?}");
     }
 }

@@ -1,8 +1,9 @@
-//! Instances as clients see them.
+//! Instances and entities as clients see them.
 
 use bytes::Bytes;
 use longhaul_engine::InstanceView;
-use longhaul_proto::sidecar::{OrchestrationState, TaskFailureDetails};
+use longhaul_engine::query::EntityView;
+use longhaul_proto::sidecar::{EntityMetadata, OrchestrationState, TaskFailureDetails};
 use longhaul_types::Timestamp;
 use prost::{DecodeError, Message};
 
@@ -62,6 +63,40 @@ pub(crate) fn orchestration_state(
             .map(|parent| parent.as_str().to_owned()),
         tags: view.tags.as_deref().cloned().unwrap_or_default(),
     })
+}
+
+/// How much of an entity is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum EntityDetail {
+    /// Everything but the state.
+    Metadata,
+    /// Everything.
+    WithState,
+}
+
+impl EntityDetail {
+    /// By the flag of the request.
+    pub(crate) fn of(include_state: bool) -> Self {
+        if include_state {
+            Self::WithState
+        } else {
+            Self::Metadata
+        }
+    }
+}
+
+pub(crate) fn entity_metadata(view: &EntityView, detail: EntityDetail) -> EntityMetadata {
+    let state = match detail {
+        EntityDetail::Metadata => None,
+        EntityDetail::WithState => view.state.as_ref(),
+    };
+    EntityMetadata {
+        instance_id: view.id.as_str().to_owned(),
+        last_modified_time: Some(timestamp(view.modified_at)),
+        backlog_queue_size: i32::try_from(view.backlog).unwrap_or(i32::MAX),
+        locked_by: view.locked_by.as_ref().map(|it| it.as_str().to_owned()),
+        serialized_state: state.map(text),
+    }
 }
 
 pub(crate) fn timestamp(at: Timestamp) -> prost_types::Timestamp {
@@ -197,5 +232,35 @@ mod tests {
         };
         assert!(orchestration_state(&damaged, Detail::Full).is_err());
         assert!(orchestration_state(&damaged, Detail::Metadata).is_ok());
+    }
+
+    #[test]
+    fn an_entity_shows_its_state_on_request() {
+        let view = EntityView {
+            id: InstanceId::trusted("@counter@a"),
+            state: Some(Bytes::new()),
+            modified_at: Timestamp {
+                seconds: 3,
+                nanos: 4,
+            },
+            backlog: u32::MAX,
+            locked_by: Some(InstanceId::trusted("order-1")),
+        };
+        let whole = EntityMetadata {
+            instance_id: "@counter@a".into(),
+            last_modified_time: Some(prost_types::Timestamp {
+                seconds: 3,
+                nanos: 4,
+            }),
+            backlog_queue_size: i32::MAX,
+            locked_by: Some("order-1".into()),
+            serialized_state: Some(String::new()),
+        };
+        assert_eq!(entity_metadata(&view, EntityDetail::of(true)), whole);
+        let hidden = EntityMetadata {
+            serialized_state: None,
+            ..whole
+        };
+        assert_eq!(entity_metadata(&view, EntityDetail::of(false)), hidden);
     }
 }

@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | a message over the limit | OUT_OF_RANGE | RESOURCE_EXHAUSTED |
 //! | bytes that cannot be decoded | INTERNAL, which the .NET worker takes for transient | INVALID_ARGUMENT |
+//! | a request that is no call of gRPC | as if it were one | HTTP 405 or 415 |
 //!
 //! No method answers OUT_OF_RANGE, and an INTERNAL of ours begins with [`FAULT_PREFIX`]: whatever else has these codes
 //! came from the transport.
@@ -12,11 +13,13 @@ use std::convert::Infallible;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use http::{HeaderMap, HeaderValue, Request, Response};
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use tonic::codegen::{BoxFuture, Service};
 use tonic::server::NamedService;
 use tonic::{Code, Status};
 
+use crate::refusals::rules::{MESSAGE_SIZE, MESSAGE_UNDECODABLE};
 use crate::status::FAULT_PREFIX;
 
 /// A gRPC service whose transport's refusals are translated.
@@ -35,6 +38,7 @@ where
             Error = Infallible,
             Future = BoxFuture<Response<T>, Infallible>,
         >,
+    T: Default,
 {
     type Response = Response<T>;
     type Error = Infallible;
@@ -45,21 +49,51 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Answer<T> {
-        Answer(self.0.call(request))
+        match refused(request.method(), request.headers()) {
+            Some(status) => Answer::NoCall(status),
+            None => Answer::OfCall(self.0.call(request)),
+        }
     }
 }
 
-/// The answer to one call.
-pub struct Answer<T>(BoxFuture<Response<T>, Infallible>);
+/// Why a request is no call. Source: the gRPC protocol over HTTP/2.
+///
+/// Browsers let any page send a request of a plain type to a server on this machine, but not one of gRPC's: without
+/// this, a page could call a server that asks for no credentials.
+fn refused(method: &Method, headers: &HeaderMap) -> Option<StatusCode> {
+    if method != Method::POST {
+        return Some(StatusCode::METHOD_NOT_ALLOWED);
+    }
+    let content = headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes);
+    match content.and_then(|content| content.strip_prefix(b"application/grpc")) {
+        Some([] | [b'+' | b';', ..]) => None,
+        Some(_) | None => Some(StatusCode::UNSUPPORTED_MEDIA_TYPE),
+    }
+}
 
-impl<T> Future for Answer<T> {
+/// The answer to one request.
+pub enum Answer<T> {
+    /// A call's, once it is there.
+    OfCall(BoxFuture<Response<T>, Infallible>),
+    /// The request is no call.
+    NoCall(StatusCode),
+}
+
+impl<T: Default> Future for Answer<T> {
     type Output = Result<Response<T>, Infallible>;
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        self.0.as_mut().poll(cx).map_ok(|mut response| {
-            translate(response.headers_mut());
-            response
-        })
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.get_mut() {
+            Self::OfCall(call) => call.as_mut().poll(cx).map_ok(|mut response| {
+                translate(response.headers_mut());
+                response
+            }),
+            Self::NoCall(status) => {
+                let mut response = Response::new(T::default());
+                *response.status_mut() = *status;
+                Poll::Ready(Ok(response))
+            }
+        }
     }
 }
 
@@ -69,8 +103,8 @@ fn translate(headers: &mut HeaderMap) {
         return;
     };
     let code = match Code::from_bytes(number.as_bytes()) {
-        Code::OutOfRange => Code::ResourceExhausted,
-        Code::Internal if !is_ours(headers) => Code::InvalidArgument,
+        Code::OutOfRange => MESSAGE_SIZE.code,
+        Code::Internal if !is_ours(headers) => MESSAGE_UNDECODABLE.code,
         _ => return,
     };
     headers.insert(Status::GRPC_STATUS, HeaderValue::from(code as i32));
@@ -145,7 +179,10 @@ mod tests {
     }
 
     async fn code(body: Vec<u8>, answer: Option<Status>) -> Code {
-        let request = Request::new(Full::new(Bytes::from(body)));
+        let mut request = Request::new(Full::new(Bytes::from(body)));
+        *request.method_mut() = Method::POST;
+        let content = HeaderValue::from_static("application/grpc");
+        request.headers_mut().insert(CONTENT_TYPE, content);
         let Ok(response) = Translated(Told(answer)).call(request).await;
         Status::from_header_map(response.headers()).map_or(Code::Ok, |status| status.code())
     }

@@ -21,8 +21,9 @@ use tokio_stream::Stream;
 use tonic::Status;
 
 use crate::meters::Meters;
+use crate::spans;
 use crate::status;
-use crate::work_item::{PastEvents, encode_activity, encode_turn, health_ping};
+use crate::work_item::{PastEvents, encode_activity, encode_batch, encode_turn, health_ping};
 
 /// The response stream of GetWorkItems, over a source of claimed work.
 pub struct WorkerStream<S = Session> {
@@ -80,6 +81,10 @@ impl<S> WorkerStream<S> {
                 }
                 Ok(item)
             }
+            Claimed::Batch { token, batch } => {
+                self.meters.batches.increment(1);
+                Ok(encode_batch(&batch, &token))
+            }
             Claimed::Activity {
                 token,
                 key,
@@ -114,6 +119,7 @@ impl<S: Stream<Item = Claimed> + Unpin> Stream for WorkerStream<S> {
         match Pin::new(&mut self.source).poll_next(cx) {
             Poll::Ready(Some(claimed)) => {
                 self.silence.broken();
+                spans::delivered(&claimed);
                 match self.encode(claimed) {
                     Ok(item) => Poll::Ready(Some(Ok(item))),
                     Err(status) => {

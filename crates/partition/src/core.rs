@@ -11,7 +11,7 @@ use tokio::sync::{Notify, oneshot};
 
 use crate::clock::{Clock, Randomness};
 use crate::config::Config;
-use crate::dispatch::{Ready, WeakSessions};
+use crate::dispatch::{Ready, Tokens, WeakSessions};
 use crate::errors::ProposeError;
 use crate::leader::{Leader, Wakes};
 use crate::proposer::Queue;
@@ -39,6 +39,7 @@ pub(crate) struct Shared {
     pub(crate) config: Config,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) randomness: Arc<dyn Randomness>,
+    pub(crate) tokens: Tokens,
     /// Tells this process's batches from those of others and of its earlier lives.
     pub(crate) proposer: u64,
     pub(crate) core: Mutex<Core>,

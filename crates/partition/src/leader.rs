@@ -2,10 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use longhaul_engine::{Effect, InstanceKey, InstanceView, Reply, TableFault, Tables, outstanding};
+use longhaul_engine::command::{CompleteTurn, DueOperation, DueTimer};
+use longhaul_engine::{
+    Command, Effect, Entity, InstanceKey, InstanceView, Reply, TableFault, Tables, dispatch,
+    outstanding,
+};
 use longhaul_types::{HubId, PartitionId, Timestamp};
 
-use crate::dispatch::{Class, Dispatcher, Item, WorkKind};
+use crate::dispatch::{Class, Delayed, Dispatcher, WorkKind};
 use crate::timers::{Alarm, Timers};
 use crate::waiters::Waiters;
 
@@ -35,7 +39,75 @@ pub(crate) struct Wakes {
 #[derive(Debug)]
 pub(crate) enum Subject {
     Turn(InstanceKey),
+    /// A turn of which the worker took nothing and said nothing.
+    IdleTurn(InstanceKey),
+    Activity(InstanceKey, u64),
+    Batch(InstanceKey),
     Other,
+}
+
+impl Subject {
+    pub(crate) fn of(command: &Command) -> Self {
+        match command {
+            Command::CompleteTurn(turn) if is_idle(turn) => Self::IdleTurn(turn.key.clone()),
+            Command::CompleteTurn(turn) => Self::Turn(turn.key.clone()),
+            Command::CompleteActivity { key, seq, .. } => Self::Activity(key.clone(), *seq),
+            Command::CompleteBatch(batch) => Self::Batch(batch.key.clone()),
+            _ => Self::Other,
+        }
+    }
+
+    /// It was committed: whatever there is of the item is over, or it waits.
+    pub(crate) fn end(&self, dispatcher: &mut Dispatcher) -> Option<Delayed> {
+        match self {
+            Self::Turn(key) | Self::Batch(key) => dispatcher.end_turn(key),
+            Self::IdleTurn(key) => return dispatcher.end_idle_turn(key),
+            Self::Activity(key, seq) => dispatcher.end_activity(key, *seq),
+            Self::Other => {}
+        }
+        None
+    }
+}
+
+fn is_idle(turn: &CompleteTurn) -> bool {
+    turn.consumed == 0
+        && turn.fact_count == 0
+        && turn.messages.is_empty()
+        && turn.own_inbox.is_empty()
+        && turn.ending.is_none()
+}
+
+/// What is due and has to be proposed.
+#[derive(Debug, Default)]
+pub(crate) struct Due {
+    pub(crate) timers: Vec<DueTimer>,
+    pub(crate) operations: Vec<DueOperation>,
+    pub(crate) expired: Vec<InstanceKey>,
+}
+
+impl Due {
+    /// The commands that do it, each with the alarms to set again should it fail.
+    pub(crate) fn commands(self) -> Vec<(Command, Vec<Alarm>)> {
+        let mut commands = Vec::new();
+        if !self.timers.is_empty() {
+            let again = self.timers.iter().cloned().map(Alarm::Fire).collect();
+            commands.push((Command::FireTimers(self.timers), again));
+        }
+        if !self.operations.is_empty() {
+            let again = self
+                .operations
+                .iter()
+                .cloned()
+                .map(Alarm::Release)
+                .collect();
+            commands.push((Command::ReleaseOperations(self.operations), again));
+        }
+        if !self.expired.is_empty() {
+            let again = self.expired.iter().cloned().map(Alarm::Expire).collect();
+            commands.push((Command::ExpireEntities(self.expired), again));
+        }
+        commands
+    }
 }
 
 impl Leader {
@@ -77,10 +149,12 @@ impl Leader {
         subject: &Subject,
         reply: &Reply,
         effects: Vec<Effect>,
+        at: Timestamp,
         wakes: &mut Wakes,
     ) -> Result<(), TableFault> {
-        if let (Subject::Turn(key), Reply::Done) = (subject, reply) {
-            self.dispatcher.end_turn(key);
+        if *reply == Reply::Done {
+            let delayed = subject.end(&mut self.dispatcher);
+            self.delay(delayed, at, wakes);
         }
         for effect in effects {
             self.run(tables, effect, wakes)?;
@@ -114,7 +188,7 @@ impl Leader {
                 seq,
                 fire_at,
             } => {
-                let timer = longhaul_engine::command::DueTimer {
+                let timer = DueTimer {
                     key,
                     execution,
                     seq,
@@ -122,7 +196,14 @@ impl Leader {
                 self.arm(fire_at, Alarm::Fire(timer), wakes);
             }
             Effect::StartArmed { key, at } => self.arm(at, Alarm::Start(key), wakes),
-            Effect::TurnVoided { key } => self.dispatcher.end_turn(&key),
+            Effect::TurnVoided { key } | Effect::BatchVoided { key } => {
+                self.dispatcher.end_turn(&key);
+            }
+            Effect::BatchReady { key } => self.dispatcher.offer_batch(key),
+            Effect::OperationArmed { key, seq, due } => {
+                self.arm(due, Alarm::Release(DueOperation { key, seq }), wakes);
+            }
+            Effect::ExpiryArmed { key, at } => self.arm(at, Alarm::Expire(key), wakes),
             Effect::ActivitiesVoided { key } => self.dispatcher.void_activities(&key),
             Effect::StatusChanged { key } => {
                 if self.waiters.waits_for(&key)
@@ -146,7 +227,7 @@ impl Leader {
         self.timers.arm(at, alarm);
     }
 
-    /// Offers the instance's turn again, if it has one.
+    /// Offers the instance's turn or the entity's batch again, if it has one.
     pub(crate) fn reconsider(
         &mut self,
         tables: &mut dyn Tables,
@@ -154,44 +235,50 @@ impl Leader {
         now: Timestamp,
         wakes: &mut Wakes,
     ) -> Result<(), TableFault> {
-        let Some(instance) = tables.instance(key)? else {
-            return Ok(());
+        let effect = if key.id.is_entity() {
+            let ready = tables.entity(key)?.is_some_and(Entity::batch_ready);
+            ready.then(|| Effect::BatchReady { key: key.clone() })
+        } else {
+            let instance = tables.instance(key)?;
+            instance.and_then(|instance| dispatch::turn_effect(key, instance, now))
         };
-        if let Some(effect) = longhaul_engine::dispatch::turn_effect(key, instance, now) {
+        if let Some(effect) = effect {
             self.run(tables, effect, wakes)?;
             wakes.work.extend(self.dispatcher.take_woken());
         }
         Ok(())
     }
 
-    /// Runs what is due; answers the durable timers, which have to be proposed.
+    /// Runs what is due; answers what has to be proposed.
     pub(crate) fn take_due(
         &mut self,
         tables: &mut dyn Tables,
         now: Timestamp,
         limit: usize,
         wakes: &mut Wakes,
-    ) -> Result<Vec<longhaul_engine::command::DueTimer>, TableFault> {
-        let mut firing = Vec::new();
+    ) -> Result<Due, TableFault> {
+        let mut due = Due::default();
         for alarm in self.timers.take_due(now, limit) {
             match alarm {
-                Alarm::Fire(timer) => firing.push(timer),
+                Alarm::Fire(timer) => due.timers.push(timer),
+                Alarm::Release(operation) => due.operations.push(operation),
+                Alarm::Expire(key) => due.expired.push(key),
                 Alarm::Start(key) => self.reconsider(tables, &key, now, wakes)?,
-                Alarm::Offer(item, class) => self.dispatcher.offer_delayed(item, class),
+                Alarm::Offer(offer) => self.dispatcher.offer_delayed(offer),
             }
         }
         wakes.work.extend(self.dispatcher.take_woken());
-        Ok(firing)
+        Ok(due)
     }
 
     pub(crate) fn delay(
         &mut self,
-        delayed: impl IntoIterator<Item = (Item, Class, std::time::Duration)>,
+        delayed: impl IntoIterator<Item = Delayed>,
         now: Timestamp,
         wakes: &mut Wakes,
     ) {
-        for (item, class, delay) in delayed {
-            self.arm(now + delay, Alarm::Offer(item, class), wakes);
+        for (offer, delay) in delayed {
+            self.arm(now + delay, Alarm::Offer(offer), wakes);
         }
         wakes.work.extend(self.dispatcher.take_woken());
     }

@@ -16,23 +16,32 @@ mod clock;
 mod config;
 mod core;
 mod dispatch;
+mod entities;
 mod errors;
 mod leader;
 mod machine;
 mod outbox;
+pub mod paging;
 mod partition;
 mod partitions;
 mod proposer;
+mod queries;
+mod retention;
+mod seal;
+mod settling;
+#[cfg(test)]
+mod testing;
 mod timers;
 mod waiters;
 
 pub use clock::{Clock, Randomness, SystemClock, SystemRandomness};
 pub use config::Config;
 pub use dispatch::{
-    AbandonDelay, ActivityLease, Capabilities, Claimed, Filters, LeaseId, NameFilter,
+    AbandonDelay, ActivityLease, BatchLease, Capabilities, Claimed, Filters, LeaseId, NameFilter,
     PartialTooLarge, Session, SessionSpec, Sessions, TurnLease, WorkKind,
 };
 pub use errors::{ProposeError, ReadError};
 pub use partition::{ActivityResult, CommittedHistory, Figures, Partition};
 pub use partitions::{Partitions, Setup, StartError};
+pub use retention::{RetentionAges, RetentionPolicy};
 pub use waiters::WaitFor;

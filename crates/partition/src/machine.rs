@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use longhaul_engine::{Command, apply};
+use longhaul_engine::apply;
 use longhaul_replication::{Applied, Checkpoint, Machine, MachineFault, Position, Snapshot};
 use longhaul_storage::records::decode_batch;
 
@@ -55,10 +55,7 @@ impl Machine for PartitionMachine {
                 .unwrap_or_default()
                 .into_iter();
             for command in batch.commands {
-                let subject = match &command {
-                    Command::CompleteTurn(turn) => Subject::Turn(turn.key.clone()),
-                    _ => Subject::Other,
-                };
+                let subject = Subject::of(&command);
                 let outcome = apply(tables, batch.at, command).map_err(MachineFault::new)?;
                 if let Some(leader) = leader {
                     leader
@@ -67,6 +64,7 @@ impl Machine for PartitionMachine {
                             &subject,
                             &outcome.reply,
                             outcome.effects,
+                            batch.at,
                             &mut wakes,
                         )
                         .map_err(MachineFault::new)?;

@@ -83,6 +83,10 @@ pub(crate) fn received(reply: &Reply) -> u64 {
         | Reply::NotFound
         | Reply::AlreadyExists(_)
         | Reply::ContradictoryReuse
-        | Reply::Stale => unreachable!("a delivery answers what was received"),
+        | Reply::Stale
+        | Reply::NotEnded(_)
+        | Reply::NotFailed(_)
+        | Reply::Refused
+        | Reply::Purged { .. } => unreachable!("a delivery answers what was received"),
     }
 }

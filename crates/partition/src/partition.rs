@@ -5,20 +5,23 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use longhaul_engine::command::CompleteTurn;
+use longhaul_engine::dispatch::TurnContext;
 use longhaul_engine::history::event;
-use longhaul_engine::turn::{Answer, decide};
+use longhaul_engine::turn::{Answer, decide, fail};
 use longhaul_engine::{Command, InstanceKey, InstanceView, Reply, TableFault, Tables, dispatch};
 use longhaul_replication::Group;
-use longhaul_types::{ExecutionId, PartitionId};
+use longhaul_types::{ExecutionId, PartitionId, Timestamp};
 use tokio::sync::oneshot;
 
 use crate::clock::{fresh_execution, fresh_number};
 use crate::core::Shared;
 use crate::dispatch::{
-    AbandonDelay, ActivityLease, ClaimRequest, Claimed, LeaseId, PartialTooLarge, SessionState,
-    Settled, Share, TurnLease, WorkKind,
+    AbandonDelay, ActivityLease, ActivityOut, ClaimRequest, Claimed, LeaseId, PartialTooLarge,
+    SessionState, Share, TurnLease, WorkKind,
 };
 use crate::errors::{ProposeError, ReadError};
+use crate::settling::Settling;
 use crate::waiters::WaitFor;
 
 const NOT_LEADING: &str = "this node does not lead the partition";
@@ -69,7 +72,7 @@ impl Partition {
         )))
     }
 
-    async fn barrier(&self) -> Result<(), ReadError> {
+    pub(crate) async fn barrier(&self) -> Result<(), ReadError> {
         self.group
             .read_barrier()
             .await
@@ -136,36 +139,46 @@ impl Partition {
             .map_err(|_| ReadError::Unavailable("the partition's leader changed; wait again"))
     }
 
-    /// The turn that a token stands for; it counts as being committed until it is completed.
+    /// The turn that is out under a delivery; it counts as being committed for as long as the answer lives.
     #[must_use]
     pub fn turn_lease(&self, lease: LeaseId) -> Option<TurnLease> {
-        self.shared
-            .with_leader(|leader, _, _| Ok(leader.dispatcher.begin_turn(lease)))?
+        let context = self
+            .shared
+            .with_leader(|leader, _, _| Ok(leader.dispatcher.begin_turn(lease)))??;
+        Some(TurnLease {
+            context,
+            settling: Settling::new(self.shared.clone(), lease),
+        })
     }
 
     /// The instance's turn that is out, for workers that do not echo tokens.
     #[must_use]
     pub fn turn_lease_of(&self, key: &InstanceKey) -> Option<TurnLease> {
-        self.shared.with_leader(|leader, _, _| {
-            let lease = leader.dispatcher.turn_out(key);
-            Ok(lease.and_then(|lease| leader.dispatcher.begin_turn(lease)))
-        })?
+        let lease = self
+            .shared
+            .with_leader(|leader, _, _| Ok(leader.dispatcher.turn_out(key)))??;
+        self.turn_lease(lease)
     }
 
-    /// The activity that a token stands for; it counts as being committed until it is completed.
+    /// The activity that is out under a delivery; it counts as being committed for as long as the answer lives.
     #[must_use]
     pub fn activity_lease(&self, lease: LeaseId) -> Option<ActivityLease> {
-        self.shared
-            .with_leader(|leader, _, _| Ok(leader.dispatcher.begin_activity(lease)))?
+        let activity = self
+            .shared
+            .with_leader(|leader, _, _| Ok(leader.dispatcher.begin_activity(lease)))??;
+        Some(ActivityLease {
+            activity,
+            settling: Settling::new(self.shared.clone(), lease),
+        })
     }
 
     /// The activity that is out, for workers that do not echo tokens; only if there is exactly one it can be.
     #[must_use]
     pub fn activity_lease_of(&self, key: &InstanceKey, task_id: i32) -> Option<ActivityLease> {
-        self.shared.with_leader(|leader, _, _| {
-            let lease = leader.dispatcher.activity_out(key, task_id);
-            Ok(lease.and_then(|lease| leader.dispatcher.begin_activity(lease)))
-        })?
+        let lease = self
+            .shared
+            .with_leader(|leader, _, _| Ok(leader.dispatcher.activity_out(key, task_id)))??;
+        self.activity_lease(lease)
     }
 
     /// Keeps a part of a completion for as long as the delivery can be answered.
@@ -213,12 +226,48 @@ impl Partition {
         let turn = decide(&lease.context, answer, at, &mut || {
             fresh_execution(&*randomness)
         });
-        let settle = SettleOnDrop {
-            partition: self,
-            lease: lease.id,
-            settled: Settled::NotApplied,
-        };
-        settle.finish(self.propose(Command::CompleteTurn(Box::new(turn))).await)
+        let turn = self.within_limits(&lease.context, turn, at);
+        self.propose(Command::CompleteTurn(Box::new(turn))).await?;
+        lease.settling.over();
+        Ok(())
+    }
+
+    /// The turn, or the end of an orchestration whose history would become too long.
+    fn within_limits(
+        &self,
+        context: &TurnContext,
+        turn: CompleteTurn,
+        at: Timestamp,
+    ) -> CompleteTurn {
+        let config = &self.shared.config;
+        let events = context.history_events + u64::from(turn.consumed) + u64::from(turn.fact_count);
+        let bytes = context.history_bytes + turn.facts.len() as u64;
+        let grows = turn.ending.is_none();
+        let limits = (config.history_events_max, config.history_bytes_max);
+        if grows && (events > limits.0 || bytes > limits.1) {
+            tracing::warn!(
+                partition = %self.id(),
+                instance = %context.key.id,
+                events,
+                bytes,
+                "an orchestration failed because its history became too long"
+            );
+            let message = format!(
+                "the history would have {events} events and {bytes} bytes; at most {} events and {} bytes are kept. \
+                 Continue as new before that, or raise limits.history_events or limits.history_bytes",
+                limits.0, limits.1
+            );
+            return fail(context, "HistoryTooLong", &message, at);
+        }
+        if grows && events > limits.0 / 10 && context.history_events <= limits.0 / 10 {
+            tracing::warn!(
+                partition = %self.id(),
+                instance = %context.key.id,
+                events,
+                "a history has become long; its orchestration should continue as new"
+            );
+        }
+        turn
     }
 
     /// Commits an activity's result. A result that is not wanted any more changes nothing.
@@ -231,41 +280,27 @@ impl Partition {
         result: ActivityResult,
     ) -> Result<(), ProposeError> {
         let at = self.shared.clock.now();
-        let event = match result {
-            ActivityResult::Completed(result) => {
-                event::task_completed(at, lease.task_id, result.as_deref())
-            }
-            ActivityResult::Failed(failure) => event::task_failed(at, lease.task_id, &failure),
-        };
-        let settle = SettleOnDrop {
-            partition: self,
-            lease: lease.id,
-            settled: Settled::NotApplied,
-        };
-        let ActivityLease {
+        let ActivityOut {
             key,
             execution,
             seq,
-            ..
-        } = lease;
-        settle.finish(
-            self.propose(Command::CompleteActivity {
-                key,
-                execution,
-                seq,
-                event,
-            })
-            .await,
-        )
-    }
-
-    fn settle(&self, lease: LeaseId, settled: Settled) {
-        let now = self.shared.clock.now();
-        self.shared.with_leader(|leader, tables, wakes| {
-            let again = leader.dispatcher.settle(lease, settled);
-            wakes.work.extend(leader.dispatcher.take_woken());
-            again.map_or(Ok(()), |key| leader.reconsider(tables, &key, now, wakes))
-        });
+            task_id,
+        } = lease.activity;
+        let event = match result {
+            ActivityResult::Completed(result) => {
+                event::task_completed(at, task_id, result.as_deref())
+            }
+            ActivityResult::Failed(failure) => event::task_failed(at, task_id, &failure),
+        };
+        self.propose(Command::CompleteActivity {
+            key,
+            execution,
+            seq,
+            event,
+        })
+        .await?;
+        lease.settling.over();
+        Ok(())
     }
 
     /// Takes a work item back from its worker. Does nothing if the delivery is over.
@@ -307,22 +342,28 @@ impl Partition {
     /// Everything out on a stream can be dispatched again.
     pub(crate) fn session_lost(&self, session: u64) {
         let now = self.shared.clock.now();
-        let losses = self.shared.config.losses_before_delay;
         self.shared.with_leader(|leader, _, wakes| {
-            let delayed = leader.dispatcher.session_lost(session, losses);
+            let delayed = leader.dispatcher.session_lost(session);
             leader.delay(delayed, now, wakes);
             Ok(())
         });
     }
 
-    /// Takes back turns that have been out for too long: their worker may have lost them without saying so.
+    /// Takes back what has been out for too long: its worker may have lost it without saying so.
     pub(crate) fn take_back_overdue(&self) {
-        let before = self.shared.clock.now() - self.shared.config.turn_lease_max;
+        let now = self.shared.clock.now();
+        let max = |kind| self.shared.config.lease_max(kind);
         let overdue = self
             .shared
-            .with_leader(|leader, _, _| Ok(leader.dispatcher.overdue_turns(before)));
-        for lease in overdue.unwrap_or_default() {
-            tracing::warn!(partition = %self.id(), ?lease, "a turn was out for too long and is offered again");
+            .with_leader(|leader, _, _| Ok(leader.dispatcher.overdue(now, max)));
+        for (lease, item) in overdue.unwrap_or_default() {
+            tracing::warn!(
+                partition = %self.id(),
+                hub = item.key().hub.0,
+                instance = %item.key().id,
+                kind = item.kind().name(),
+                "a work item was out for too long and is offered again"
+            );
             self.abandon(lease, AbandonDelay::Backoff);
         }
     }
@@ -346,6 +387,7 @@ impl Partition {
             resident_instances: stats.resident_instances as u64,
             resident_bytes: stats.resident_bytes as u64,
             queued: leader.map_or(0, |it| it.dispatcher.queued() as u64),
+            parked: leader.map_or([0; 3], |it| it.dispatcher.parked()),
             timers: leader.map_or(0, |it| it.timers.len() as u64),
             waiters: leader.map_or(0, |it| it.waiters.len() as u64),
             outboxes: leader.map_or(0, |it| it.outbox.len() as u64),
@@ -364,6 +406,8 @@ pub struct Figures {
     pub resident_bytes: u64,
     /// Work items waiting for a worker.
     pub queued: u64,
+    /// Work items that workers failed to complete too often, by [`WorkKind`].
+    pub parked: [u64; 3],
     /// Timers and delays armed.
     pub timers: u64,
     /// Parked callers.
@@ -388,27 +432,8 @@ impl Drop for SweepOnDrop<'_> {
     }
 }
 
-/// Ends a completion even if its caller goes away in the middle.
-struct SettleOnDrop<'a> {
-    partition: &'a Partition,
-    lease: LeaseId,
-    settled: Settled,
-}
-
-impl SettleOnDrop<'_> {
-    fn finish(mut self, outcome: Result<Reply, ProposeError>) -> Result<(), ProposeError> {
-        if outcome.is_ok() {
-            self.settled = Settled::Over;
-        }
-        outcome.map(drop)
-    }
-}
-
-impl Drop for SettleOnDrop<'_> {
-    fn drop(&mut self) {
-        self.partition.settle(self.lease, self.settled);
-    }
-}
-
-/// How often overdue turns are looked for.
+/// How often overdue work items are looked for.
 pub(crate) const OVERDUE_INTERVAL: Duration = Duration::from_secs(15);
+
+#[cfg(test)]
+mod tests;

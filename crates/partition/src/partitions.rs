@@ -10,7 +10,7 @@ use longhaul_engine::message::Message;
 use longhaul_engine::{Command, InstanceKey, TableFault};
 use longhaul_replication::{Group, GroupConfig, GroupFault, GroupLog, GroupSetup, Network, NodeId};
 use longhaul_storage::PartitionTables;
-use longhaul_types::{PartitionCount, PartitionId};
+use longhaul_types::{HubId, PartitionCount, PartitionId};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
@@ -19,7 +19,7 @@ use crate::checkpoint;
 use crate::clock::{Clock, Randomness, fresh_number};
 use crate::config::Config;
 use crate::core::{Core, OnFault, Shared};
-use crate::dispatch::{Dispatcher, LeaseId, Ready, Sessions, parse_token};
+use crate::dispatch::{Dispatcher, LeaseId, Patience, Ready, Sessions, Tokens, WorkKind};
 use crate::errors::ProposeError;
 use crate::leader::{Leader, Wakes};
 use crate::machine::{ApplyMetrics, PartitionMachine};
@@ -49,6 +49,8 @@ pub struct Setup {
     pub clock: Arc<dyn Clock>,
     /// Randomness for ids and tokens.
     pub randomness: Arc<dyn Randomness>,
+    /// Authenticates completion tokens and page tokens; the same for every node of the cluster, and secret.
+    pub token_key: [u8; 32],
     /// Told when a partition cannot go on; nothing is acknowledged after it.
     pub on_fault: Arc<dyn Fn(PartitionId, String) + Send + Sync>,
 }
@@ -70,6 +72,8 @@ pub struct Partitions(Arc<Directory>);
 
 struct Directory {
     count: PartitionCount,
+    tokens: Tokens,
+    token_key: [u8; 32],
     all: Vec<Partition>,
     sessions: Sessions,
     jobs: Mutex<Jobs>,
@@ -91,6 +95,7 @@ impl Partitions {
     pub async fn start(setup: Setup) -> Result<Self, StartError> {
         let sessions = Sessions::default();
         let proposer = fresh_number(&*setup.randomness).max(1);
+        let tokens = Tokens::new(&setup.token_key);
         let mut all = Vec::new();
         for (id, (tables, log)) in setup.count.all().zip(setup.replicas) {
             let on_fault = setup.on_fault.clone();
@@ -99,6 +104,7 @@ impl Partitions {
                 config: setup.config.clone(),
                 clock: setup.clock.clone(),
                 randomness: setup.randomness.clone(),
+                tokens: tokens.clone(),
                 proposer,
                 core: Mutex::new(Core {
                     tables,
@@ -144,6 +150,8 @@ impl Partitions {
         sessions.serve(all.clone());
         let directory = Arc::new(Directory {
             count: setup.count,
+            tokens,
+            token_key: setup.token_key,
             all,
             sessions,
             jobs: Mutex::default(),
@@ -176,17 +184,41 @@ impl Partitions {
         self.0.all.iter()
     }
 
+    /// Deletes everything of a task hub, a little at a time. To be repeated for as long as messages to it may be on
+    /// their way.
+    ///
+    /// # Errors
+    /// [`ProposeError`]: some of it may be left.
+    pub async fn remove_hub(&self, hub: HubId) -> Result<(), ProposeError> {
+        for partition in self.iter() {
+            partition.remove_hub(hub).await?;
+        }
+        Ok(())
+    }
+
     /// The worker streams of this node.
     #[must_use]
     pub fn sessions(&self) -> &Sessions {
         &self.0.sessions
     }
 
-    /// Whose token this is, and of which delivery; `None` if it cannot be one of ours.
+    /// Where a completion token belongs, and to which delivery; `None` unless it was made for this hub and this kind of
+    /// work.
     #[must_use]
-    pub fn by_token(&self, token: &str) -> Option<(&Partition, LeaseId)> {
-        let (partition, lease) = parse_token(token)?;
+    pub fn by_token(
+        &self,
+        hub: HubId,
+        kind: WorkKind,
+        token: &str,
+    ) -> Option<(&Partition, LeaseId)> {
+        let (partition, lease) = self.0.tokens.open(self.0.count, hub, kind, token)?;
         Some((self.get(partition)?, lease))
+    }
+
+    /// The key of [`crate::paging`].
+    #[must_use]
+    pub fn token_key(&self) -> &[u8; 32] {
+        &self.0.token_key
     }
 
     /// Stops taking commands, finishes those on their way, makes everything durable and stops.
@@ -280,7 +312,12 @@ async fn follow_leadership(partition: Partition, led: tokio::sync::oneshot::Send
             if now.is_leader && leader.is_none() {
                 Leader::rebuild(
                     now.term,
-                    Dispatcher::new(shared.id, shared.ready.clone()),
+                    Dispatcher::new(
+                        shared.id,
+                        shared.ready.clone(),
+                        shared.tokens.clone(),
+                        Patience::of(&shared.config),
+                    ),
                     tables,
                     shared.clock.now(),
                     &mut wakes,
@@ -314,12 +351,12 @@ async fn run_timers(partition: Partition) {
     loop {
         let now = shared.clock.now();
         let due = shared.with_leader(|leader, tables, wakes| {
-            let firing = leader.take_due(tables, now, TIMERS_PER_COMMAND_MAX, wakes)?;
+            let due = leader.take_due(tables, now, TIMERS_PER_COMMAND_MAX, wakes)?;
             wakes.timers = false;
-            Ok((firing, leader.timers.earliest()))
+            Ok((due.commands(), leader.timers.earliest()))
         });
-        let (firing, earliest) = due.unwrap_or_default();
-        if firing.is_empty() {
+        let (commands, earliest) = due.unwrap_or_default();
+        if commands.is_empty() {
             let sleep = earliest.map_or(SLEEP_MAX, |at| at.since(now).min(SLEEP_MAX));
             tokio::select! {
                 () = tokio::time::sleep(sleep) => {}
@@ -327,13 +364,16 @@ async fn run_timers(partition: Partition) {
             }
             continue;
         }
-        if let Err(error) = partition.propose(Command::FireTimers(firing.clone())).await {
-            tracing::debug!(partition = %shared.id, %error, "timers will be fired again");
-            // One that did fire is found gone the next time.
+        for (command, alarms) in commands {
+            let Err(error) = partition.propose(command).await else {
+                continue;
+            };
+            tracing::debug!(partition = %shared.id, %error, "what was due will be tried again");
+            // What did happen is found done the next time.
             shared.with_leader(|leader, _, wakes| {
                 let again = now + Duration::from_millis(100);
-                for timer in firing {
-                    leader.arm(again, crate::timers::Alarm::Fire(timer), wakes);
+                for alarm in alarms {
+                    leader.arm(again, alarm, wakes);
                 }
                 Ok(())
             });

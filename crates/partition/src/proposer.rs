@@ -9,7 +9,7 @@ use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use longhaul_engine::Command;
-use longhaul_engine::command::Batch;
+use longhaul_engine::command::{Batch, StateChange};
 use longhaul_engine::message::{ChildEnd, Message, MessageBody};
 use longhaul_replication::Group;
 use longhaul_storage::records::encode_batch;
@@ -50,7 +50,10 @@ impl Queue {
         let bytes = weight(&command);
         let mut waiting = self.waiting.lock();
         if waiting.bytes + bytes > bytes_max
-            && matches!(command, Command::CreateInstance(_))
+            && matches!(
+                command,
+                Command::CreateInstance(_) | Command::SignalEntity { .. }
+            )
             && waiting.bytes > 0
         {
             return Err(ProposeError::Overloaded);
@@ -105,7 +108,22 @@ fn weight(command: &Command) -> usize {
         Command::CompleteTurn(turn) => 2 * turn.facts.len(),
         Command::FireTimers(timers) => timers.len() * REST,
         Command::Deliver { messages, .. } => messages.iter().map(message_weight).sum(),
-        Command::AckOutbox { .. } => 0,
+        Command::Rewind { reason, .. } | Command::ForceTerminate { reason, .. } => {
+            reason.as_ref().map_or(0, Bytes::len)
+        }
+        Command::SignalEntity { event, .. } => event.len(),
+        Command::CompleteBatch(batch) => {
+            let state = match &batch.state {
+                StateChange::Set(Some(state)) => state.len(),
+                StateChange::Set(None) | StateChange::Keep => 0,
+            };
+            let answers: usize = batch.answers.iter().map(Bytes::len).sum();
+            state + answers + batch.messages.iter().map(message_weight).sum::<usize>()
+        }
+        Command::Purge { targets } => targets.len() * REST,
+        Command::Remove { keys } | Command::ExpireEntities(keys) => keys.len() * REST,
+        Command::ReleaseOperations(operations) => operations.len() * REST,
+        Command::AckOutbox { .. } | Command::Restart { .. } | Command::Unlock { .. } => 0,
     };
     REST + payloads
 }
@@ -123,6 +141,10 @@ fn message_weight(message: &Message) -> usize {
             ..
         } => failure.len(),
         MessageBody::Terminate { output, .. } => output.as_ref().map_or(0, Bytes::len),
+        MessageBody::Rewind(child) => child.creation.input.as_ref().map_or(0, Bytes::len),
+        MessageBody::Operation { operation, .. } => operation.event.len(),
+        MessageBody::Answer { event, .. } => event.len(),
+        MessageBody::Lock(_) | MessageBody::Unlock { .. } | MessageBody::LockGranted(_) => 0,
     };
     REST + payload
 }

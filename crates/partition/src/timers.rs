@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use longhaul_engine::InstanceKey;
-use longhaul_engine::command::DueTimer;
+use longhaul_engine::command::{DueOperation, DueTimer};
 use longhaul_types::Timestamp;
 
-use crate::dispatch::{Class, Item};
+use crate::dispatch::Offer;
 
 /// Things to do, by time; equal times keep their order.
 #[derive(Debug, Default)]
@@ -21,8 +21,12 @@ pub(crate) enum Alarm {
     Fire(DueTimer),
     /// An instance may begin.
     Start(InstanceKey),
+    /// A scheduled operation of an entity joins its queue.
+    Release(DueOperation),
+    /// The record of an entity may go.
+    Expire(InstanceKey),
     /// An abandoned item is offered again.
-    Offer(Item, Class),
+    Offer(Offer),
 }
 
 impl Timers {

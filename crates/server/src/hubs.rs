@@ -1,19 +1,37 @@
 //! Task hubs by name: a durable list whose ids are part of every key on disk and never used again.
+//!
+//! ```text
+//!   no such hub ──create──► listed ──delete──► doomed: its content is being removed ──removed──► forgotten
+//!                             └──recreate──► doomed, and a new id is listed under the name
+//! ```
 
-use std::collections::BTreeMap;
+pub(crate) mod ageing;
+mod record;
+pub(crate) mod removal;
+mod rpc;
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
+use longhaul_partition::RetentionPolicy;
 use longhaul_types::{HubId, HubName};
 use parking_lot::{Mutex, RwLock};
-use serde::{Deserialize, Serialize};
+use tokio::sync::{Notify, watch};
+use tokio_util::sync::CancellationToken;
 
+use crate::config::Retention;
 use crate::data_dir::durable_file::{self, FileError, Sync};
 use crate::fault::FaultHandler;
 
-/// Hubs of one cluster. Our choice; bounds what a client can create by inventing names.
-pub const HUBS_MAX: usize = 10_000;
+pub(crate) use rpc::HubsOverRpc;
 
-const FORMAT: u32 = 1;
+/// Hubs of one cluster, with those whose content is still being removed. Our choice; bounds what a client can create
+/// by inventing names.
+pub const HUBS_MAX: usize = 10_000;
 
 /// The list, in memory and in its file.
 #[derive(Debug)]
@@ -22,6 +40,27 @@ pub struct HubRegistry {
     changes: Mutex<Store>,
     hubs: RwLock<Hubs>,
     creation: Creation,
+    retention: Retention,
+    policy: watch::Sender<RetentionPolicy>,
+    /// Told whenever a hub is doomed.
+    doomed: Notify,
+}
+
+/// What a list is opened with.
+#[derive(Debug)]
+pub struct Opening {
+    /// Its file.
+    pub path: PathBuf,
+    /// Whether changes are synced.
+    pub sync: Sync,
+    /// Whether there was a list before, so that its absence is a loss.
+    pub must_exist: bool,
+    /// Which names become hubs on their first use.
+    pub creation: Creation,
+    /// How long ended instances stay, by hub name.
+    pub retention: Retention,
+    /// Told when a hub that is used for the first time cannot be made durable.
+    pub on_fault: FaultHandler,
 }
 
 /// Which names become hubs on their first use.
@@ -29,7 +68,8 @@ pub struct HubRegistry {
 pub enum Creation {
     /// Those of [`HubRegistry::create`] alone.
     Explicit,
-    /// Every valid one.
+    /// Every valid one, unless it was deleted since the list was opened: a worker that connects again must not undo
+    /// the deletion.
     OnFirstUse,
 }
 
@@ -41,7 +81,8 @@ pub enum RegistryError {
     File(#[from] FileError),
     /// Written by another release.
     #[error(
-        "{path} has format {found}, this binary reads format {FORMAT}; run the release that wrote it"
+        "{path} has format {found}, this binary reads formats up to {newest}; run the release that wrote it",
+        newest = record::FORMAT
     )]
     Format {
         /// The file.
@@ -68,7 +109,9 @@ pub enum RegistryError {
         path: PathBuf,
     },
     /// There are [`HUBS_MAX`] hubs.
-    #[error("there are {HUBS_MAX} task hubs already, so {name} cannot be created")]
+    #[error(
+        "there are {HUBS_MAX} task hubs, counting deleted ones whose content is still being removed, so {name} cannot be created"
+    )]
     Full {
         /// The name.
         name: HubName,
@@ -82,86 +125,79 @@ struct Store {
     on_fault: FaultHandler,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// What is known of hubs. All but `deleted` and the tokens is durable.
+#[derive(Debug, Clone, Default)]
 struct Hubs {
-    next_id: u32,
-    by_folded_name: BTreeMap<String, (HubId, HubName)>,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Record {
-    format: u32,
     /// Above every id ever given.
     next_id: u32,
-    hubs: Vec<HubRecord>,
+    by_folded_name: BTreeMap<String, Hub>,
+    doomed: BTreeSet<HubId>,
+    /// Folded names, at most [`HUBS_MAX`].
+    deleted: BTreeSet<String>,
 }
 
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct HubRecord {
-    id: u32,
-    name: String,
-}
-
-#[derive(Deserialize)]
-struct FormatOnly {
-    format: u32,
+#[derive(Debug, Clone)]
+struct Hub {
+    id: HubId,
+    name: HubName,
+    /// Cancelled once the hub is no longer listed.
+    gone: CancellationToken,
 }
 
 impl HubRegistry {
-    /// Reads the list in `path`, or begins an empty one there unless there must be one.
+    /// Reads the list in its file, or begins an empty one there unless there must be one.
     ///
     /// # Errors
     /// It cannot be read, or is not ours to read.
-    pub fn open(
-        path: PathBuf,
-        sync: Sync,
-        must_exist: bool,
-        creation: Creation,
-        on_fault: FaultHandler,
-    ) -> Result<Self, RegistryError> {
+    pub fn open(opening: Opening) -> Result<Self, RegistryError> {
+        let Opening { path, sync, .. } = opening;
         let hubs = match durable_file::read(&path)? {
-            Some(content) => read_record(&path, &content)?,
-            None if must_exist => return Err(RegistryError::Missing { path }),
+            Some(content) => record::read(&path, &content)?,
+            None if opening.must_exist => return Err(RegistryError::Missing { path }),
             None => {
                 let none = Hubs {
                     next_id: 1,
-                    by_folded_name: BTreeMap::new(),
+                    ..Hubs::default()
                 };
-                durable_file::replace(&path, &write_record(&none), sync)?;
+                durable_file::replace(&path, &record::write(&none), sync)?;
                 none
             }
         };
         Ok(Self {
+            policy: watch::Sender::new(hubs.policy(&opening.retention)),
             changes: Mutex::new(Store {
                 path,
                 sync,
-                on_fault,
+                on_fault: opening.on_fault,
             }),
             hubs: RwLock::new(hubs),
-            creation,
+            creation: opening.creation,
+            retention: opening.retention,
+            doomed: Notify::new(),
         })
     }
 
     /// The id of `name`, created if need be and allowed; `None` if there is no such hub.
     pub fn resolve(&self, name: &HubName) -> Option<HubId> {
-        if let Some(id) = self.get(name) {
-            return Some(id);
+        let folded = name.folded();
+        let hubs = self.hubs.read();
+        if let Some(hub) = hubs.by_folded_name.get(&folded) {
+            return Some(hub.id);
         }
-        match self.creation {
-            Creation::Explicit => None,
-            Creation::OnFirstUse => match self.create(name) {
-                Ok(id) => Some(id),
-                Err(RegistryError::File(error)) => {
-                    self.changes.lock().on_fault.raise(&error);
-                    None
-                }
-                Err(error) => {
-                    tracing::warn!(%error, "task hub not created");
-                    None
-                }
-            },
+        if self.creation == Creation::Explicit || hubs.deleted.contains(&folded) {
+            return None;
+        }
+        drop(hubs);
+        match self.create(name) {
+            Ok(id) => Some(id),
+            Err(RegistryError::File(error)) => {
+                self.changes.lock().on_fault.raise(&error);
+                None
+            }
+            Err(error) => {
+                tracing::warn!(%error, "task hub not created");
+                None
+            }
         }
     }
 
@@ -172,224 +208,146 @@ impl HubRegistry {
     pub fn create(&self, name: &HubName) -> Result<HubId, RegistryError> {
         let store = self.changes.lock();
         // Someone may have created it while we waited.
-        if let Some(id) = self.get(name) {
-            return Ok(id);
+        if let Some(hub) = self.hubs.read().by_folded_name.get(&name.folded()) {
+            return Ok(hub.id);
         }
         let mut hubs = self.hubs.read().clone();
-        if hubs.by_folded_name.len() >= HUBS_MAX {
-            return Err(RegistryError::Full { name: name.clone() });
-        }
-        let id = HubId(hubs.next_id);
-        hubs.next_id += 1;
-        hubs.by_folded_name
-            .insert(name.folded(), (id, name.clone()));
-        durable_file::replace(&store.path, &write_record(&hubs), store.sync)?;
-        *self.hubs.write() = hubs;
+        let id = hubs.add(name)?;
+        self.commit(&store, hubs)?;
         tracing::info!(hub = %name, id = id.0, "task hub created");
         Ok(id)
+    }
+
+    /// Gives `name` to a new, empty hub, durably; the content of an old one is removed later.
+    ///
+    /// # Errors
+    /// It cannot be made durable, or there are too many. Then nothing has changed.
+    pub fn recreate(&self, name: &HubName) -> Result<HubId, RegistryError> {
+        let store = self.changes.lock();
+        let mut hubs = self.hubs.read().clone();
+        let old = hubs.doom(name);
+        let id = hubs.add(name)?;
+        self.commit(&store, hubs)?;
+        tracing::info!(hub = %name, id = id.0, "task hub created anew");
+        self.tell_doomed(old);
+        Ok(id)
+    }
+
+    /// Forgets the hub called `name`, if there is one, durably; its content is removed later.
+    ///
+    /// # Errors
+    /// It cannot be made durable. Then nothing has changed.
+    pub fn delete(&self, name: &HubName) -> Result<(), RegistryError> {
+        let store = self.changes.lock();
+        let mut hubs = self.hubs.read().clone();
+        let Some(old) = hubs.doom(name) else {
+            return Ok(());
+        };
+        if hubs.deleted.len() >= HUBS_MAX {
+            hubs.deleted.pop_first();
+        }
+        hubs.deleted.insert(name.folded());
+        self.commit(&store, hubs)?;
+        tracing::info!(hub = %name, id = old.id.0, "task hub deleted");
+        self.tell_doomed(Some(old));
+        Ok(())
+    }
+
+    /// The hubs that were deleted and whose content is not yet known to be removed.
+    #[must_use]
+    pub fn doomed(&self) -> Vec<HubId> {
+        self.hubs.read().doomed.iter().copied().collect()
+    }
+
+    /// Returns when a hub may have been doomed since the last call.
+    pub async fn doomed_changed(&self) {
+        self.doomed.notified().await;
+    }
+
+    /// Notes durably that nothing is left of a doomed hub.
+    ///
+    /// # Errors
+    /// It cannot be made durable. Then its content counts as not yet removed.
+    pub fn removed(&self, hub: HubId) -> Result<(), RegistryError> {
+        let store = self.changes.lock();
+        let mut hubs = self.hubs.read().clone();
+        if hubs.doomed.remove(&hub) {
+            self.commit(&store, hubs)?;
+        }
+        Ok(())
+    }
+
+    /// Cancelled once the hub called `name` is deleted; `None` if there is no such hub.
+    #[must_use]
+    pub fn gone(&self, name: &HubName) -> Option<CancellationToken> {
+        self.resolve(name)?;
+        let hubs = self.hubs.read();
+        let hub = hubs.by_folded_name.get(&name.folded())?;
+        Some(hub.gone.clone())
     }
 
     /// Every hub, by name.
     #[must_use]
     pub fn list(&self) -> Vec<(HubId, HubName)> {
-        self.hubs.read().by_folded_name.values().cloned().collect()
-    }
-
-    fn get(&self, name: &HubName) -> Option<HubId> {
         let hubs = self.hubs.read();
-        hubs.by_folded_name.get(&name.folded()).map(|(id, _)| *id)
+        let hubs = hubs.by_folded_name.values();
+        hubs.map(|hub| (hub.id, hub.name.clone())).collect()
     }
-}
 
-fn write_record(hubs: &Hubs) -> Vec<u8> {
-    let record = Record {
-        format: FORMAT,
-        next_id: hubs.next_id,
-        hubs: hubs
-            .by_folded_name
-            .values()
-            .map(|(id, name)| HubRecord {
-                id: id.0,
-                name: name.to_string(),
-            })
-            .collect(),
-    };
-    let mut content = serde_json::to_vec_pretty(&record).expect("plain fields have a JSON form");
-    content.push(b'\n');
-    content
-}
-
-fn read_record(path: &std::path::Path, content: &[u8]) -> Result<Hubs, RegistryError> {
-    let damaged = |reason: String| RegistryError::Damaged {
-        path: path.to_owned(),
-        reason,
-    };
-    let FormatOnly { format } =
-        serde_json::from_slice(content).map_err(|error| damaged(error.to_string()))?;
-    if format != FORMAT {
-        return Err(RegistryError::Format {
-            path: path.to_owned(),
-            found: format,
-        });
+    /// How long ended instances stay, by the ids of the hubs there are at any time.
+    #[must_use]
+    pub fn retention(&self) -> watch::Receiver<RetentionPolicy> {
+        self.policy.subscribe()
     }
-    let record: Record =
-        serde_json::from_slice(content).map_err(|error| damaged(error.to_string()))?;
-    let mut by_folded_name = BTreeMap::new();
-    let mut ids = std::collections::BTreeSet::new();
-    for hub in record.hubs {
-        let name = HubName::parse(&hub.name).map_err(|error| damaged(error.to_string()))?;
-        if hub.id >= record.next_id || !ids.insert(hub.id) {
-            return Err(damaged(format!(
-                "the id {} of {name} is used twice",
-                hub.id
-            )));
-        }
-        if by_folded_name
-            .insert(name.folded(), (HubId(hub.id), name))
-            .is_some()
-        {
-            return Err(damaged(format!("{} is there twice", hub.name)));
+
+    /// Makes `hubs` durable, and only then true.
+    fn commit(&self, store: &Store, hubs: Hubs) -> Result<(), RegistryError> {
+        durable_file::replace(&store.path, &record::write(&hubs), store.sync)?;
+        let policy = hubs.policy(&self.retention);
+        *self.hubs.write() = hubs;
+        self.policy.send_replace(policy);
+        Ok(())
+    }
+
+    fn tell_doomed(&self, old: Option<Hub>) {
+        if let Some(hub) = old {
+            hub.gone.cancel();
+            self.doomed.notify_one();
         }
     }
-    Ok(Hubs {
-        next_id: record.next_id,
-        by_folded_name,
-    })
 }
 
-#[cfg(test)]
-mod tests {
-    use std::fs;
-
-    use tempfile::TempDir;
-
-    use super::*;
-
-    fn open(dir: &TempDir, creation: Creation) -> Result<HubRegistry, RegistryError> {
-        let on_fault = FaultHandler::new(|cause| panic!("{cause}"));
-        let path = dir.path().join("hubs.json");
-        HubRegistry::open(path, Sync::Always, false, creation, on_fault)
+impl Hubs {
+    fn add(&mut self, name: &HubName) -> Result<HubId, RegistryError> {
+        if self.by_folded_name.len() + self.doomed.len() >= HUBS_MAX {
+            return Err(RegistryError::Full { name: name.clone() });
+        }
+        let hub = Hub::new(HubId(self.next_id), name.clone());
+        let (id, folded) = (hub.id, name.folded());
+        self.next_id += 1;
+        self.deleted.remove(&folded);
+        self.by_folded_name.insert(folded, hub);
+        Ok(id)
     }
 
-    fn name(name: &str) -> HubName {
-        HubName::parse(name).expect("valid")
+    fn doom(&mut self, name: &HubName) -> Option<Hub> {
+        let hub = self.by_folded_name.remove(&name.folded())?;
+        self.doomed.insert(hub.id);
+        Some(hub)
     }
 
-    fn new_dir() -> TempDir {
-        tempfile::tempdir().expect("a directory")
+    fn policy(&self, retention: &Retention) -> RetentionPolicy {
+        let hubs = self.by_folded_name.values();
+        retention.policy(hubs.map(|hub| (hub.id, &hub.name)))
     }
+}
 
-    #[test]
-    fn ids_are_kept_over_restarts_and_names_compared_without_case() {
-        let dir = new_dir();
-        let hubs = open(&dir, Creation::Explicit).expect("new");
-        let default = hubs.create(&name("default")).expect("created");
-        let other = hubs.create(&name("Other")).expect("created");
-        assert_ne!(default, other);
-        assert_eq!(hubs.create(&name("DEFAULT")).expect("there"), default);
-        drop(hubs);
-
-        let hubs = open(&dir, Creation::Explicit).expect("ours");
-        assert_eq!(hubs.resolve(&name("Default")), Some(default));
-        assert_eq!(hubs.resolve(&name("other")), Some(other));
-        assert_eq!(hubs.resolve(&name("third")), None);
-        let shown: Vec<String> = hubs
-            .list()
-            .iter()
-            .map(|(_, name)| name.to_string())
-            .collect();
-        assert_eq!(shown, ["default", "Other"]);
-    }
-
-    #[test]
-    fn ids_of_hubs_that_are_gone_are_not_given_again() {
-        let dir = new_dir();
-        let content = r#"{"format": 1, "next_id": 7, "hubs": [{"id": 2, "name": "a"}]}"#;
-        fs::write(dir.path().join("hubs.json"), content).expect("written");
-        let hubs = open(&dir, Creation::Explicit).expect("ours");
-        assert_eq!(hubs.create(&name("b")).expect("created"), HubId(7));
-    }
-
-    #[test]
-    fn first_use_creates_where_that_is_allowed() {
-        let dir = new_dir();
-        let hubs = open(&dir, Creation::OnFirstUse).expect("new");
-        let id = hubs.resolve(&name("new")).expect("created");
-        drop(hubs);
-        let hubs = open(&dir, Creation::Explicit).expect("ours");
-        assert_eq!(hubs.resolve(&name("new")), Some(id));
-    }
-
-    #[test]
-    fn many_first_uses_at_once_create_one_hub() {
-        let dir = new_dir();
-        let hubs = open(&dir, Creation::OnFirstUse).expect("new");
-        let ids = std::thread::scope(|scope| {
-            let resolve = || hubs.resolve(&name("new")).expect("created");
-            let threads: Vec<_> = (0..8).map(|_| scope.spawn(resolve)).collect();
-            let ids = threads
-                .into_iter()
-                .map(|thread| thread.join().expect("no panic"));
-            ids.collect::<std::collections::BTreeSet<_>>()
-        });
-        assert_eq!(ids.len(), 1);
-    }
-
-    #[test]
-    fn hub_that_cannot_be_made_durable_is_a_fault_and_does_not_exist() {
-        let dir = new_dir();
-        let (sender, faults) = std::sync::mpsc::sync_channel(1);
-        let on_fault =
-            FaultHandler::new(move |cause| sender.send(cause.to_owned()).expect("heard"));
-        let inner = dir.path().join("gone");
-        fs::create_dir(&inner).expect("created");
-        let path = inner.join("hubs.json");
-        let hubs = HubRegistry::open(path, Sync::Always, false, Creation::OnFirstUse, on_fault)
-            .expect("new");
-        fs::remove_dir_all(&inner).expect("removed");
-        assert_eq!(hubs.resolve(&name("new")), None);
-        assert!(faults.try_recv().expect("a fault").contains("gone"));
-        assert!(hubs.list().is_empty());
-    }
-
-    #[test]
-    fn list_that_is_gone_is_a_loss() {
-        let dir = new_dir();
-        let on_fault = FaultHandler::new(|cause| panic!("{cause}"));
-        let path = dir.path().join("hubs.json");
-        let error = HubRegistry::open(path, Sync::Always, true, Creation::OnFirstUse, on_fault)
-            .expect_err("gone");
-        assert!(error.to_string().contains("missing"), "{error}");
-    }
-
-    #[test]
-    fn damaged_lists_are_refused() {
-        let dir = new_dir();
-        for (content, part) in [
-            ("", "damaged"),
-            (r#"{"format": 2}"#, "format 2"),
-            (
-                r#"{"format": 1, "next_id": 1, "hubs": [{"id": 1, "name": "a"}]}"#,
-                "id 1",
-            ),
-            (
-                r#"{"format": 1, "next_id": 9, "hubs": [{"id": 1, "name": "a"}, {"id": 1, "name": "b"}]}"#,
-                "id 1",
-            ),
-            (
-                r#"{"format": 1, "next_id": 9, "hubs": [{"id": 1, "name": "a"}, {"id": 2, "name": "A"}]}"#,
-                "twice",
-            ),
-            (
-                r#"{"format": 1, "next_id": 9, "hubs": [{"id": 1, "name": "a b"}]}"#,
-                "letters",
-            ),
-        ] {
-            fs::write(dir.path().join("hubs.json"), content).expect("written");
-            let error = open(&dir, Creation::Explicit)
-                .expect_err("must be refused")
-                .to_string();
-            assert!(error.contains(part), "{part:?} in {error:?}");
+impl Hub {
+    fn new(id: HubId, name: HubName) -> Self {
+        Self {
+            id,
+            name,
+            gone: CancellationToken::new(),
         }
     }
 }

@@ -12,6 +12,7 @@
 
 pub mod args;
 mod banner;
+mod call_endings;
 pub mod config;
 pub mod data_dir;
 pub mod fault;

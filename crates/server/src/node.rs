@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! start   ports bound ─► data directory locked ─► probes answer ─► log and state recovered ─► gRPC served ─► ready
-//! stop    not ready ─► nothing handed out ─► workers finish (grace) ─► GOAWAY ─► last checkpoint ─► log closed
+//! stop    not ready ─► nothing handed out ─► workers finish (grace) ─► streams end, GOAWAY ─► last checkpoint ─► log closed
 //! ```
 
 use std::path::PathBuf;
@@ -14,18 +14,19 @@ use longhaul_partition::{Clock, Randomness, SystemClock, SystemRandomness};
 use longhaul_types::{HubName, PartitionCount, Timestamp};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::config::{Config, Loaded, Origin, SHUTDOWN_GRACE_MAX};
-use crate::data_dir::{DataDir, PartitionsWanted};
+use crate::data_dir::{DataDir, Fresh, PartitionsWanted};
 use crate::fault::FaultHandler;
 use crate::grpc::{GrpcServer, Services, side_routes};
 use crate::http::{self, About, Pages};
-use crate::hubs::HubRegistry;
+use crate::hubs::{HubRegistry, ageing, removal};
 use crate::listen::{ListenAddress, ListenError, Listeners, Purpose};
 use crate::readiness::Readiness;
 use crate::telemetry::gauges::NodeGauges;
 use crate::telemetry::metrics::MetricsPage;
-use crate::wiring::{self, Hosted, Surroundings};
+use crate::wiring::{self, Hosted, Stopping, Surroundings};
 
 /// Where SDK clients without a connection string look for a server. Source: the defaults of all four SDKs.
 const PLAIN_GRPC_PORT: u16 = 4001;
@@ -114,9 +115,12 @@ pub struct Node {
     about: About,
     hubs: Arc<HubRegistry>,
     readiness: Readiness,
-    draining: CancellationToken,
+    stopping: Stopping,
     grpc: GrpcServer,
     hosted: Hosted,
+    /// Removes what deleted hubs held.
+    /// What goes on as long as the node: removing deleted hubs, purging what has aged.
+    background: [AbortOnDropHandle<()>; 2],
     http: HttpServers,
     shutdown_grace: Duration,
     /// Dropped last: until then, nobody else may use the directory.
@@ -173,13 +177,31 @@ impl Node {
         let hubs = Arc::new(wiring::open_hubs(config, &data, on_fault)?);
         let hosted = Hosted::start(config, &mut data, &surroundings).await?;
         gauges.get_or_init(|| NodeGauges::register(&hosted.partitions, &hosted.wal));
-        let draining = CancellationToken::new();
+        let removing = AbortOnDropHandle::new(tokio::spawn(removal::run(
+            hubs.clone(),
+            on_fault.clone(),
+            {
+                let partitions = hosted.partitions.clone();
+                move |hub| {
+                    let partitions = partitions.clone();
+                    async move { partitions.remove_hub(hub).await }
+                }
+            },
+        )));
+        let ageing = AbortOnDropHandle::new(tokio::spawn(ageing::run(hubs.clone(), {
+            let partitions = hosted.partitions.clone();
+            move |hub, policy| {
+                let partitions = partitions.clone();
+                async move { partitions.purge_aged(hub, &policy).await }
+            }
+        })));
+        let stopping = Stopping::default();
         let service = wiring::service(
             config,
             &hosted.partitions,
             hubs.clone(),
             &surroundings,
-            draining.clone(),
+            stopping.clone(),
         )?;
         let others = side_routes(health, http::probes(readiness.clone()))?;
         let grpc = GrpcServer::start(grpc_sockets, Services::new(service, others), &config.grpc);
@@ -199,9 +221,10 @@ impl Node {
             about,
             hubs,
             readiness,
-            draining,
+            stopping,
             grpc,
             hosted,
+            background: [removing, ageing],
             http,
             shutdown_grace: config.node.shutdown_grace,
             data,
@@ -230,7 +253,7 @@ impl Node {
     pub async fn stop(self) {
         tracing::info!("stopping");
         self.readiness.set(false).await;
-        self.draining.cancel();
+        self.stopping.draining.cancel();
         let sessions = self.hosted.partitions.sessions().clone();
         sessions.drain();
         let finished = async {
@@ -247,7 +270,15 @@ impl Node {
                 "workers have not finished; what they hold is offered again after the next start"
             );
         }
+        self.stopping.grace_over.cancel();
         self.grpc.stop(GOAWAY_PATIENCE).await;
+        for job in &self.background {
+            job.abort();
+        }
+        // Only then has it let go of the partitions. What it has not finished, the next start goes on with.
+        for job in self.background {
+            let _ = job.await;
+        }
         if tokio::time::timeout(CHECKPOINT_PATIENCE, self.hosted.stop())
             .await
             .is_err()
@@ -392,8 +423,13 @@ impl Drop for HttpServers {
 }
 
 fn open_data(setup: &NodeSetup) -> anyhow::Result<DataDir> {
-    let mut cluster_id = [0; 16];
-    setup.randomness.fill(&mut cluster_id);
+    let mut fresh = Fresh {
+        cluster_id: [0; 16],
+        token_key: [0; 32],
+        now: system_time(setup.clock.now()),
+    };
+    setup.randomness.fill(&mut fresh.cluster_id);
+    setup.randomness.fill(&mut fresh.token_key);
     let count = u16::try_from(setup.config.cluster.partitions)
         .ok()
         .and_then(PartitionCount::new);
@@ -401,12 +437,9 @@ fn open_data(setup: &NodeSetup) -> anyhow::Result<DataDir> {
         count: count.context("cluster.partitions is not a power of two")?,
         insisted_by: setup.partitions_insisted_by.clone(),
     };
-    let now = system_time(setup.clock.now());
     Ok(match setup.data {
-        DataPlace::Configured => {
-            DataDir::open(&setup.config.node.data_dir, &wanted, cluster_id, now)?
-        }
-        DataPlace::Ephemeral => DataDir::ephemeral(&wanted, cluster_id, now)?,
+        DataPlace::Configured => DataDir::open(&setup.config.node.data_dir, &wanted, fresh)?,
+        DataPlace::Ephemeral => DataDir::ephemeral(&wanted, fresh)?,
     })
 }
 

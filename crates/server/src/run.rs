@@ -2,6 +2,7 @@
 
 use std::io::Write;
 use std::process::ExitCode;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 
@@ -12,6 +13,12 @@ use crate::node::{DataPlace, Node, NodeSetup, PlainGrpc};
 use crate::shutdown::StopSignals;
 use crate::telemetry::logs;
 use crate::telemetry::metrics::MetricsPage;
+use crate::telemetry::traces::{self, Exporter, Traces};
+
+/// How long the collector may take for the last traces.
+const TRACES_PATIENCE: Duration = Duration::from_secs(2);
+/// After so long, service managers kill.
+const STOP_MAX: Duration = Duration::from_millis(9_900);
 
 /// `longhaul dev`.
 ///
@@ -52,7 +59,11 @@ fn run(
     plain_grpc: PlainGrpc,
     announce: impl FnOnce(&Node),
 ) -> anyhow::Result<ExitCode> {
-    logs::install(&loaded.config.telemetry)?;
+    let telemetry = &loaded.config.telemetry;
+    // Before anything registers metrics.
+    let metrics = MetricsPage::of_process()?;
+    let (spans, exporter) = traces::pipeline(telemetry).unzip();
+    logs::install(telemetry, spans)?;
     let setup = NodeSetup::of_machine(loaded, data, plain_grpc)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -61,7 +72,8 @@ fn run(
     runtime.block_on(async {
         // Before the start, so that a signal during a long recovery is heard.
         let mut signals = StopSignals::listen()?;
-        tokio::spawn(MetricsPage::of_process()?.keep_folding());
+        tokio::spawn(metrics.keep_folding());
+        let traces = exporter.map(Exporter::start).transpose()?;
         let node = tokio::select! {
             node = Node::start(setup) => node?,
             signal = signals.next() => {
@@ -76,13 +88,23 @@ fn run(
             "asked to stop; a second signal ends the process at once"
         );
         tokio::select! {
-            () = node.stop() => Ok(ExitCode::SUCCESS),
+            () = stop(node, traces) => Ok(ExitCode::SUCCESS),
             signal = signals.next() => {
                 tracing::warn!(signal, "ending at once");
                 std::process::exit(1);
             }
         }
     })
+}
+
+/// Ends the node, and then, in what is left of its time, sends the traces of its end.
+async fn stop(node: Node, traces: Option<Traces>) {
+    let began = Instant::now();
+    node.stop().await;
+    if let Some(traces) = traces {
+        let left = STOP_MAX.saturating_sub(began.elapsed());
+        traces.stop(left.min(TRACES_PATIENCE)).await;
+    }
 }
 
 fn banner(node: &Node, config: &Config) -> Banner {

@@ -4,19 +4,21 @@ use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use longhaul_engine::tables::PartitionState;
-use longhaul_frontend::{Dependencies, Hubs, UnknownHub};
+use longhaul_frontend::Dependencies;
 use longhaul_partition::{Clock, Partitions, Randomness};
 use longhaul_replication::{GroupConfig, GroupId, NodeId};
 use longhaul_storage::{PartitionTables, RocksStore, Store};
-use longhaul_types::{HubId, HubName};
+use longhaul_types::HubName;
 use longhaul_wal::{RealFiles, Wal};
 use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
 
+use crate::call_endings::CallEndings;
 use crate::config::Config;
 use crate::data_dir::{DataDir, Identity, Sync};
 use crate::fault::FaultHandler;
-use crate::hubs::{Creation, HubRegistry};
+use crate::grpc::{Lasting, Traced};
+use crate::hubs::{Creation, HubRegistry, HubsOverRpc, Opening};
 use crate::telemetry::wal::WalMeters;
 
 /// The node's fact that tells whose state it is.
@@ -78,6 +80,11 @@ impl Hosted {
             node: NodeId(identity.node_id),
             config: longhaul_partition::Config {
                 checkpoint_interval: config.storage.checkpoint_interval,
+                turn_lease_max: config.work_items.orchestration_lease_max,
+                activity_lease_max: config.work_items.activity_lease_max,
+                entity_lease_max: config.work_items.entity_lease_max,
+                park_after: config.work_items.park_after,
+                park_retry: config.work_items.park_retry,
                 ..longhaul_partition::Config::default()
             },
             group_config: GroupConfig::default(),
@@ -85,6 +92,7 @@ impl Hosted {
             replicas: tables.into_iter().zip(logs).collect(),
             clock: surroundings.clock.clone(),
             randomness: surroundings.randomness.clone(),
+            token_key: data.token_key(),
             on_fault: Arc::new(move |partition, cause| {
                 on_fault.raise(&format_args!("partition {partition}: {cause}"));
             }),
@@ -185,24 +193,27 @@ pub(crate) fn open_hubs(
         true => Creation::OnFirstUse,
         false => Creation::Explicit,
     };
-    let must_exist = data.identity().has_log;
-    let hubs = HubRegistry::open(
-        data.hubs_file(),
-        data.sync(),
-        must_exist,
+    let hubs = HubRegistry::open(Opening {
+        path: data.hubs_file(),
+        sync: data.sync(),
+        must_exist: data.identity().has_log,
         creation,
-        on_fault.clone(),
-    )?;
+        retention: config.retention.clone(),
+        on_fault: on_fault.clone(),
+    })?;
     for name in &config.hubs.create {
         hubs.create(name)?;
     }
     Ok(hubs)
 }
 
-impl Hubs for HubRegistry {
-    fn resolve(&self, name: &HubName) -> Result<HubId, UnknownHub> {
-        HubRegistry::resolve(self, name).ok_or_else(|| UnknownHub { name: name.clone() })
-    }
+/// The two steps of an end, as calls see them.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Stopping {
+    /// Cancelled first: no new work, parked callers go elsewhere.
+    pub(crate) draining: CancellationToken,
+    /// Cancelled when workers had their time to finish what they hold.
+    pub(crate) grace_over: CancellationToken,
 }
 
 /// The service of SDKs over the partitions.
@@ -211,8 +222,8 @@ pub(crate) fn service(
     partitions: &Partitions,
     hubs: Arc<HubRegistry>,
     surroundings: &Surroundings,
-    draining: CancellationToken,
-) -> anyhow::Result<longhaul_frontend::Server> {
+    stopping: Stopping,
+) -> anyhow::Result<Traced<Lasting<longhaul_frontend::Server>>> {
     let frontend = longhaul_frontend::Config {
         default_hub: default_hub(config),
         payload_bytes_max: config.limits.payload.as_usize(),
@@ -221,14 +232,24 @@ pub(crate) fn service(
         ..longhaul_frontend::Config::default()
     };
     frontend.validate()?;
-    Ok(longhaul_frontend::service(Dependencies {
+    let endings = CallEndings {
+        hubs: hubs.clone(),
+        default_hub: frontend.default_hub.clone(),
+        grace_over: stopping.grace_over,
+    };
+    let service = longhaul_frontend::service(Dependencies {
         partitions: partitions.clone(),
-        hubs,
+        hubs: Arc::new(HubsOverRpc {
+            registry: hubs,
+            managed: config.hubs.manage_over_rpc,
+            on_fault: surroundings.on_fault.clone(),
+        }),
         clock: surroundings.clock.clone(),
         randomness: surroundings.randomness.clone(),
-        draining,
+        draining: stopping.draining,
         config: frontend,
-    }))
+    });
+    Ok(Traced(Lasting::new(service, endings)))
 }
 
 /// The hub of calls that name none: `default`, unless only others exist.

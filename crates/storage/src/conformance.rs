@@ -4,6 +4,7 @@
 
 mod crashes;
 mod snapshots;
+mod views;
 mod writes;
 
 use std::path::PathBuf;
@@ -32,7 +33,7 @@ pub trait Subject {
 pub type Behaviour = fn(&mut dyn Subject);
 
 /// Everything a store must do, by name.
-pub const ALL: [(&str, Behaviour); 15] = [
+pub const ALL: [(&str, Behaviour); 17] = [
     ("writes are visible at once", writes::are_visible_at_once),
     (
         "a batch is performed in order",
@@ -45,6 +46,11 @@ pub const ALL: [(&str, Behaviour); 15] = [
     ("a range is removed without its end", writes::remove_ranges),
     ("values may be empty and large", writes::hold_any_value),
     ("partitions are apart", writes::of_partitions_are_apart),
+    ("views stay as they were", views::stay_as_they_were),
+    (
+        "views are walked in order, by range",
+        views::are_walked_in_order,
+    ),
     (
         "what was flushed survives a crash",
         crashes::keep_what_was_flushed,
@@ -94,6 +100,7 @@ fn put_applied(rows: &dyn Rows, partition: PartitionId, index: u64) -> Position 
         applied: Some(applied),
         membership: Some(Bytes::from_static(b"voters")),
         state: PartitionState::new(partition, count),
+        indexes_version: 0,
     };
     let mut batch = RowBatch::default();
     batch.put_with(keys::PARTITION, |out| put_partition_row(&row, out));

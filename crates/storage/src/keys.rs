@@ -6,15 +6,18 @@
 //! | kind | byte | after it | value | written |
 //! |---|---|---|---|---|
 //! | [`Kind::Partition`] | `a` | – | `PartitionRow`: applied position, membership, outbox numbers | replaced by every checkpoint |
+//! | [`Kind::Entity`] | `e` | I | `Entity` | replaced when it changed; removed when nothing is left of it |
+//! | [`Kind::Finished`] | `f` | hub, status, completed, id | empty | with its instance, while that has ended |
 //! | [`Kind::History`] | `h` | I, execution id, number u32 | `HistoryRun`: one sealed run of events | once; removed with its execution |
 //! | [`Kind::Instance`] | `i` | I | `Instance` | replaced when it changed; removed by a purge |
-//! | [`Kind::Active`] | `l` | I | empty | while the instance makes work, so that a restart need not read ended ones |
+//! | [`Kind::Active`] | `l` | I | empty | while the instance or entity makes work, so that a restart need not read the others |
 //! | [`Kind::Outbox`] | `o` | target u16, number u64 | `Message` | once; removed when acknowledged |
+//! | [`Kind::Created`] | `s` | hub, status, created, id | empty | with its instance |
 //!
-//! A byte once given is never reused. Kept free for what is planned: `b` payloads stored apart, `e` entities,
-//! `s` index by status and creation time, `t` far timers.
+//! A byte once given is never reused. Kept free for what is planned: `b` payloads stored apart, `t` far timers.
 
 pub mod history;
+pub mod index;
 pub mod instance;
 pub mod outbox;
 pub mod text;
@@ -25,24 +28,33 @@ pub mod text;
 pub enum Kind {
     /// The one row of the partition itself.
     Partition = b'a',
+    /// An entity.
+    Entity = b'e',
+    /// Finds ended instances by status and completion time.
+    Finished = b'f',
     /// A sealed run of history.
     History = b'h',
     /// An instance.
     Instance = b'i',
-    /// Marks an instance that makes work.
+    /// Marks an instance or entity that makes work.
     Active = b'l',
     /// A message on its way to another partition.
     Outbox = b'o',
+    /// Finds instances by status and creation time.
+    Created = b's',
 }
 
 impl Kind {
     /// Every kind, in key order.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 8] = [
         Self::Partition,
+        Self::Entity,
+        Self::Finished,
         Self::History,
         Self::Instance,
         Self::Active,
         Self::Outbox,
+        Self::Created,
     ];
 
     /// What every key of this kind begins with.
@@ -62,6 +74,15 @@ impl Kind {
 /// The key of the partition's own row.
 pub const PARTITION: &[u8] = &[Kind::Partition as u8];
 
+/// The first key after all those that begin with `prefix`; `None` if there is no such key.
+#[must_use]
+pub fn end_of(prefix: &[u8]) -> Option<Vec<u8>> {
+    let last = prefix.iter().rposition(|byte| *byte < u8::MAX)?;
+    let mut end = prefix[..=last].to_vec();
+    end[last] += 1;
+    Some(end)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -74,5 +95,13 @@ mod tests {
         }
         assert_eq!(Kind::of(b""), None);
         assert_eq!(Kind::of(b"z"), None);
+    }
+
+    #[test]
+    fn a_prefix_ends_where_the_next_one_begins() {
+        assert_eq!(end_of(b"a"), Some(b"b".to_vec()));
+        assert_eq!(end_of(b"a\xFF\xFF"), Some(b"b".to_vec()));
+        assert_eq!(end_of(b"\xFF"), None);
+        assert_eq!(end_of(b""), None);
     }
 }

@@ -26,5 +26,5 @@ mod testing;
 pub use config::Config;
 pub use mem::MemStore;
 pub use rocks::RocksStore;
-pub use rows::{Rows, Store};
-pub use tables::PartitionTables;
+pub use rows::{Rows, RowsView, Store};
+pub use tables::{Look, PartitionTables};

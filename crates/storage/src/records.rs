@@ -13,6 +13,7 @@ mod bad_input;
 mod command;
 mod corrupt;
 mod creation;
+mod entity;
 mod envelope;
 #[cfg(test)]
 mod golden;
@@ -33,6 +34,7 @@ mod values;
 
 pub use command::{decode_batch, encode_batch};
 pub use corrupt::Corrupt;
+pub use entity::{decode_entity, put_entity};
 pub use history_run::{decode_history_run, put_history_run};
 pub use incarnation::{decode_incarnation, encode_incarnation};
 pub use instance::{decode_instance, put_instance};

@@ -16,6 +16,7 @@ mod facts;
 mod import;
 mod options;
 mod rows;
+mod view;
 
 use std::path::Path;
 use std::sync::Arc;

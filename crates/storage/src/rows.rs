@@ -4,6 +4,9 @@
 //!                    Store (one per node)            Rows (one per partition replica)
 //! on disk            rocks::RocksStore               rocks::RocksRows
 //! in memory          mem::MemStore                   mem::MemRows
+//!
+//!                                                    RowsView (as of one moment)
+//!                                                      └─ Cursor (walks a range of it)
 //! ```
 //!
 //! Writes are atomic and visible at once, but durable only after [`Rows::flush`] (or earlier, if the store so
@@ -12,6 +15,7 @@
 
 mod batch;
 
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -50,6 +54,12 @@ pub trait Rows: Send + Sync {
         limit: usize,
     ) -> Result<Vec<Row>, TableFault>;
 
+    /// The rows as they are now, whatever is written afterwards.
+    ///
+    /// # Errors
+    /// [`TableFault`] if the store is broken.
+    fn view(&self) -> Result<Box<dyn RowsView>, TableFault>;
+
     /// Performs all operations of the batch, or none; not durable yet.
     ///
     /// # Errors
@@ -67,6 +77,35 @@ pub trait Rows: Send + Sync {
     /// # Errors
     /// [`TableFault`] if the store is broken, the files cannot be written, or no checkpoint was written yet.
     fn export(&self, dir: &Path) -> Result<SnapshotManifest, TableFault>;
+}
+
+/// The rows of one partition replica as of one moment. To be dropped soon: what was written since is kept beside it.
+///
+/// Once other rows were put in place of these by [`Store::import`], a view may fail.
+pub trait RowsView: Send + Sync {
+    /// The value of a row.
+    ///
+    /// # Errors
+    /// [`TableFault`] if the store is broken.
+    fn get(&self, key: &[u8]) -> Result<Option<Bytes>, TableFault>;
+
+    /// Walks the rows from the first key of `range`, included, to the second, excluded, in order.
+    ///
+    /// # Errors
+    /// [`TableFault`] if the store is broken.
+    fn walk(&self, range: Range<Vec<u8>>) -> Result<Box<dyn Cursor + '_>, TableFault>;
+}
+
+/// A place in a range of rows, at first the first of them.
+pub trait Cursor {
+    /// Key and value of the row here; `None` behind the last one.
+    fn row(&self) -> Option<(&[u8], &[u8])>;
+
+    /// Goes on to the next row.
+    ///
+    /// # Errors
+    /// [`TableFault`] if the store is broken.
+    fn advance(&mut self) -> Result<(), TableFault>;
 }
 
 /// The rows of all partition replicas of a node, and facts of the node's own.

@@ -16,7 +16,10 @@
 mod active;
 mod checkpoint;
 mod digest;
+mod indexes;
+mod look;
 mod outbox;
+mod record;
 mod residents;
 mod runs;
 #[cfg(test)]
@@ -26,17 +29,19 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 pub use checkpoint::{Checkpoint, Replaced, Written};
-use longhaul_engine::Instance;
 use longhaul_engine::key::InstanceKey;
 use longhaul_engine::message::Message;
 use longhaul_engine::tables::{PartitionState, TableFault, Tables};
+use longhaul_engine::{Entity, Instance};
 use longhaul_types::{ExecutionId, PartitionId};
+pub use look::Look;
 
 use crate::fault::fault;
-use crate::keys::{self, Kind};
+use crate::keys;
 use crate::records::{self, PartitionRow, Position};
 use crate::rows::Rows;
 use outbox::Outbox;
+use record::Record;
 use residents::Residents;
 use runs::Runs;
 
@@ -51,18 +56,18 @@ pub struct PartitionTables {
     changed: bool,
     /// Whether a checkpoint is frozen and not completed.
     checkpointing: bool,
-    /// An instance that is neither in memory nor a row: creating one asks for it several times.
+    /// A key that is neither in memory nor a row: creating what it stands for asks for it several times.
     absent: Option<InstanceKey>,
 }
 
 /// What the tables keep in memory.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Statistics {
-    /// Instances in memory.
+    /// Instances and entities in memory.
     pub resident_instances: usize,
     /// Estimated bytes of them; those that changed since they were last written count as they were then.
     pub resident_bytes: usize,
-    /// Instances that changed since the last checkpoint was frozen.
+    /// Instances and entities that changed since the last checkpoint was frozen.
     pub dirty_instances: usize,
 }
 
@@ -75,7 +80,8 @@ pub struct Durability {
 impl PartitionTables {
     /// Takes over what `rows` hold; `new` is the partition's own row if nothing was ever written.
     ///
-    /// `resident_bytes_max` bounds the instances kept in memory, after a checkpoint.
+    /// `resident_bytes_max` bounds the instances and entities kept in memory, after a checkpoint. Rows of a version
+    /// that had other indexes are indexed anew, which takes a while.
     ///
     /// # Errors
     /// [`TableFault`] if rows cannot be read or are another partition's.
@@ -86,12 +92,13 @@ impl PartitionTables {
     ) -> Result<Self, TableFault> {
         let stored = rows.get(keys::PARTITION)?;
         let is_new = stored.is_none();
-        let row = match stored {
+        let mut row = match stored {
             Some(record) => decode_partition(record)?,
             None => PartitionRow {
                 applied: None,
                 membership: None,
                 state: new.clone(),
+                indexes_version: keys::index::VERSION,
             },
         };
         if (row.state.id, row.state.count) != (new.id, new.count) {
@@ -101,6 +108,10 @@ impl PartitionTables {
                 "partition row",
                 format!("rows of {found}, not of {expected}"),
             ));
+        }
+        if row.indexes_version != keys::index::VERSION {
+            row.indexes_version = keys::index::VERSION;
+            indexes::rebuild(&*rows, &row, indexes::BATCH_BYTES)?;
         }
         Ok(Self {
             residents: Residents::new(resident_bytes_max, is_new),
@@ -163,23 +174,46 @@ impl PartitionTables {
         }
     }
 
-    /// Finds an instance in memory, or reads it into memory.
+    /// Finds a record in memory, or reads it into memory.
     fn locate(&mut self, key: &InstanceKey) -> Result<Option<residents::Place>, TableFault> {
         let known = self.residents.find(key);
         if known.is_some() || self.residents.has_all() || self.absent.as_ref() == Some(key) {
             return Ok(known);
         }
-        let Some(record) = self
-            .rows
-            .get(&keys::instance::encode(Kind::Instance, key))?
-        else {
+        let Some(record) = self.rows.get(&keys::instance::record(key))? else {
             self.absent = Some(key.clone());
             return Ok(None);
         };
         let bytes = record.len();
-        let instance = records::decode_instance(record)
-            .map_err(|corrupt| fault(format!("instance {key:?}"), corrupt))?;
-        Ok(Some(self.residents.load(key.clone(), instance, bytes)))
+        let record = Record::decode(key, record)?;
+        Ok(Some(self.residents.load(key.clone(), record, bytes)))
+    }
+
+    fn record(&mut self, key: &InstanceKey) -> Result<Option<&Record>, TableFault> {
+        let place = self.locate(key)?;
+        Ok(place.and_then(|place| self.residents.get(place)))
+    }
+
+    fn record_mut(&mut self, key: &InstanceKey) -> Result<Option<&mut Record>, TableFault> {
+        let place = self.locate(key)?;
+        self.changed |= place.is_some();
+        Ok(place.and_then(|place| self.residents.get_mut(place)))
+    }
+
+    fn put_record(&mut self, key: InstanceKey, record: Record) {
+        debug_assert_eq!(
+            key.id.is_entity(),
+            record.as_entity().is_some(),
+            "the id of {key:?} says what it stands for"
+        );
+        let was_absent = self.absent.take_if(|absent| *absent == key).is_some();
+        self.changed = true;
+        self.residents.put(key, record, was_absent);
+    }
+
+    fn remove_record(&mut self, key: &InstanceKey) {
+        self.changed = true;
+        self.residents.remove(key);
     }
 }
 
@@ -194,28 +228,54 @@ impl Tables for PartitionTables {
     }
 
     fn instance(&mut self, key: &InstanceKey) -> Result<Option<&Instance>, TableFault> {
-        let place = self.locate(key)?;
-        Ok(place.and_then(|place| self.residents.get(place)))
+        if key.id.is_entity() {
+            return Ok(None);
+        }
+        Ok(self.record(key)?.and_then(Record::as_instance))
     }
 
     fn instance_mut(&mut self, key: &InstanceKey) -> Result<Option<&mut Instance>, TableFault> {
-        let place = self.locate(key)?;
-        self.changed |= place.is_some();
-        Ok(place.and_then(|place| self.residents.get_mut(place)))
+        if key.id.is_entity() {
+            return Ok(None);
+        }
+        Ok(self.record_mut(key)?.and_then(Record::as_instance_mut))
     }
 
     fn put_instance(&mut self, key: InstanceKey, instance: Instance) {
-        let was_absent = self.absent.take_if(|absent| *absent == key).is_some();
-        self.changed = true;
-        self.residents.put(key, instance, was_absent);
+        self.put_record(key, Record::Instance(Arc::new(instance)));
     }
 
     fn remove_instance(&mut self, key: &InstanceKey) {
-        self.changed = true;
-        self.residents.remove(key);
+        if !key.id.is_entity() {
+            self.remove_record(key);
+        }
     }
 
-    fn active_instances(
+    fn entity(&mut self, key: &InstanceKey) -> Result<Option<&Entity>, TableFault> {
+        if !key.id.is_entity() {
+            return Ok(None);
+        }
+        Ok(self.record(key)?.and_then(Record::as_entity))
+    }
+
+    fn entity_mut(&mut self, key: &InstanceKey) -> Result<Option<&mut Entity>, TableFault> {
+        if !key.id.is_entity() {
+            return Ok(None);
+        }
+        Ok(self.record_mut(key)?.and_then(Record::as_entity_mut))
+    }
+
+    fn put_entity(&mut self, key: InstanceKey, entity: Entity) {
+        self.put_record(key, Record::Entity(Arc::new(entity)));
+    }
+
+    fn remove_entity(&mut self, key: &InstanceKey) {
+        if key.id.is_entity() {
+            self.remove_record(key);
+        }
+    }
+
+    fn active(
         &mut self,
         after: Option<&InstanceKey>,
         limit: usize,

@@ -27,6 +27,9 @@ pub enum InvalidInstanceId {
     /// Ids beginning with `@` name entities.
     #[error("ids beginning with '@' are reserved for entities: {0:?}")]
     ReservedForEntities(String),
+    /// Not `@name@key`.
+    #[error("the id of an entity is '@name@key', this one is {0:?}")]
+    NotAnEntity(String),
 }
 
 impl InstanceId {
@@ -57,6 +60,28 @@ impl InstanceId {
             return Err(InvalidInstanceId::ControlCharacter);
         }
         Ok(Self(id.into()))
+    }
+
+    /// Checks the id of an entity, `@name@key`, and puts the name into lower case. The key is kept as it is and may
+    /// contain further `@`.
+    ///
+    /// # Errors
+    /// [`InvalidInstanceId`] says which rule was broken.
+    pub fn parse_entity(id: &str) -> Result<Self, InvalidInstanceId> {
+        let malformed = || InvalidInstanceId::NotAnEntity(id.to_owned());
+        let rest = id.strip_prefix('@').ok_or_else(malformed)?;
+        let (name, key) = rest.split_once('@').ok_or_else(malformed)?;
+        if name.is_empty() {
+            return Err(malformed());
+        }
+        Self::parse_any(&format!("@{}@{key}", name.to_lowercase()))
+    }
+
+    /// The name in an entity's id; `None` for an instance's.
+    #[must_use]
+    pub fn entity_name(&self) -> Option<&str> {
+        let rest = self.0.strip_prefix('@')?;
+        rest.split_once('@').map(|(name, _)| name)
     }
 
     /// Takes an id that was checked before it was stored.
@@ -107,6 +132,16 @@ impl ExecutionId {
     #[must_use]
     pub fn from_random(bytes: [u8; 16]) -> Self {
         Self(format!("{:032x}", u128::from_be_bytes(bytes)).into())
+    }
+
+    /// An id that follows from what it is for: the same on every replica.
+    #[must_use]
+    pub fn derived(from: &str, number: u64) -> Self {
+        let mut hasher = xxhash_rust::xxh3::Xxh3::new();
+        hasher.update(from.as_bytes());
+        hasher.update(&[0]);
+        hasher.update(&number.to_le_bytes());
+        Self(format!("{:032x}", hasher.digest128()).into())
     }
 
     /// Takes the id as text, without a check: it is opaque.

@@ -24,6 +24,24 @@ pub const HISTORY_SEAL_BYTES: usize = 32 << 10;
 /// Work items of one kind out on a stream that asked for 0 ("the server's default").
 pub const WORK_ITEMS_PER_STREAM_DEFAULT: u32 = 100;
 
+/// Operations handed to an entity's worker in one batch.
+pub const ENTITY_BATCH_OPERATIONS_MAX: usize = 1_000;
+
+/// Requests that an entity remembers to recognise repeated signals.
+pub const RECENT_SIGNALS_MAX: usize = 256;
+
+/// Instance ids in one batch request. Source: Azure's scheduler.
+pub const INSTANCE_BATCH_MAX: usize = 500;
+
+/// Instances in a page of a query that asks for none in particular.
+pub const PAGE_DEFAULT: usize = 100;
+
+/// Instances in a page of a query at most.
+pub const PAGE_MAX: usize = 1_000;
+
+/// Encoded bytes of a page; SDK clients refuse more than 4 MiB.
+pub const PAGE_BYTES_MAX: usize = 3_500_000;
+
 /// Messages handed to another partition in one delivery.
 pub const DELIVERY_MESSAGES_MAX: usize = 512;
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from support.hub import Hub
+from support.hub import Hub, Program
 from support.server import Server
 
 
@@ -49,6 +50,32 @@ def hub(address: str) -> Iterator[Hub]:
 
 
 @pytest.fixture
+def own_hub(address: str) -> Iterator[Hub]:
+    """A hub of this scenario's own, for what counts everything there is."""
+    hub = Hub(address, f"own-{uuid.uuid4().hex[:12]}")
+    yield hub
+    hub.close()
+
+
+@pytest.fixture(scope="module")
+def shared(request: pytest.FixtureRequest, address: str) -> Iterator[Hub]:
+    """The hub `default` with one worker for all scenarios of a file, which runs the file's `program`."""
+    hub = Hub(address)
+    program: Program = request.module.program
+    hub.worker(orchestrators=program.orchestrators, activities=program.activities, entities=program.entities,
+               filters="auto")
+    yield hub
+    hub.close()
+
+
+@pytest.fixture(scope="session")
+def strict_address() -> Iterator[str]:
+    """Where a server listens that makes no task hub by itself."""
+    with _server(LONGHAUL_HUBS__DYNAMIC="false") as server:
+        yield server.address
+
+
+@pytest.fixture
 def own_server() -> Iterator[Server]:
     """A server this scenario may stop and start."""
     with _server() as server:
@@ -56,10 +83,10 @@ def own_server() -> Iterator[Server]:
 
 
 @contextmanager
-def _server() -> Iterator[Server]:
+def _server(**environment: str) -> Iterator[Server]:
     """A running server in a directory of its own, both gone afterwards."""
     directory = Path(tempfile.mkdtemp(prefix="longhaul-scenarios-"))
-    server = Server(directory)
+    server = Server(directory, environment=environment)
     try:
         yield server.start()
     finally:

@@ -4,10 +4,13 @@
 //! run SCENARIO   load with a native client and worker: throughput, latency, errors, server CPU per orchestration
 //! idle           a server with nothing to do: CPU, memory, time until ready
 //! restart        many waiting instances: memory of each, time until ready after a kill
+//! stored         many stored instances: throughput and cost against an empty node, with queries and without
+//! sequence       a long orchestration: cost of an activity against that in a short one
 //! ```
 //!
 //! It speaks the public protocol over real sockets, so `run` measures any server of it. Without `--endpoint`, and with
-//! nothing listening on the default one, it starts `longhaul dev` on a scratch directory and ends it afterwards.
+//! nothing listening on the default one, it starts `longhaul dev` on a scratch directory and ends it afterwards; the others
+//! always do.
 //!
 //! # The unit
 //! CPU is also given in *units*: one unit is the server CPU of one empty unary gRPC call, measured in the same run with
@@ -18,19 +21,22 @@
 //!
 //! | field | meaning |
 //! |---|---|
-//! | `scenario`, `count`, `payload_bytes` | what one orchestration does |
-//! | `mode`, `concurrency`, `rate` | `closed` loop, or `open` loop with `rate` arrivals a second |
+//! | `scenario`, `count`, `payload_bytes` | what one orchestration does; of `hello` and `entity-signals`, one call or signal |
+//! | `mode`, `concurrency`, `rate` | `closed` loop, `counted` with so many in all, or `open` loop with `rate` arrivals a second |
 //! | `duration_s`, `warmup_s`, `endpoint`, `spawned` | how it was run |
 //! | `orchestrations`, `orchestrations_per_s` | completed within the window |
 //! | `actions`, `actions_per_s` | work items that this process's worker answered within the window |
 //! | `latency_ms` | `p50 p90 p99 p999 max mean count`, from the *intended* start to the observed completion |
 //! | `errors` | `count`, `unfinished` (arrivals never finished), `by_kind` |
-//! | `server` | `pid cpu_us_per_orchestration cpu_cores rss_before_bytes rss_after_bytes` |
+//! | `operations_per_s`, `operations_per_batch` | entity operations that this process's worker applied within the window |
+//! | `entities` | `count asked acknowledged applied queued behind_ms right`: the states in the end, see [`load`] |
+//! | `server` | `pid cpu_us_per_orchestration cpu_us_per_action cpu_cores rss_before_bytes rss_after_bytes` |
 //! | `client_cpu_us_per_orchestration` | this process, its worker included |
 //! | `empty_call` | `cpu_us calls_per_s in_flight`: the unit |
-//! | `units_per_orchestration` | server CPU per orchestration in units |
+//! | `units_per_orchestration`, `units_per_action` | server CPU in units |
+//! | `orchestrations_to_empty_calls`, `actions_to_empty_calls` | how many per second, as a share of empty calls per second |
 //!
-//! The JSON of `idle` and `restart` is that of [`idle::Report`] and [`restart::Report`].
+//! The JSON of the others is that of [`idle::Report`], [`restart::Report`], [`stored::Report`] and [`sequence::Report`].
 
 pub mod empty_call;
 pub mod idle;
@@ -39,6 +45,8 @@ mod orchestrators;
 mod output;
 mod process;
 pub mod restart;
+pub mod sequence;
+pub mod stored;
 mod target;
 
 use std::{future::Future, process::ExitCode};
@@ -62,6 +70,10 @@ enum Command {
     Idle(idle::IdleArgs),
     /// Measure many waiting instances, and a restart with them
     Restart(restart::RestartArgs),
+    /// Measure whether many stored instances slow a server down, and queries among them
+    Stored(stored::StoredArgs),
+    /// Measure whether a long history makes an activity dearer
+    Sequence(sequence::SequenceArgs),
     /// Serve one empty call, the unit of cost; ends with its standard input
     #[command(hide = true)]
     EmptyServer(empty_call::ServerArgs),
@@ -80,6 +92,8 @@ pub fn run(args: BenchArgs) -> anyhow::Result<ExitCode> {
             Command::Run(args) => load::run(*args).await,
             Command::Idle(args) => unless_interrupted(idle::run(args)).await,
             Command::Restart(args) => unless_interrupted(restart::run(args)).await,
+            Command::Stored(args) => unless_interrupted(stored::run(args)).await,
+            Command::Sequence(args) => unless_interrupted(sequence::run(args)).await,
             Command::EmptyServer(args) => empty_call::serve(args).await,
         }
     });
@@ -91,8 +105,14 @@ pub fn run(args: BenchArgs) -> anyhow::Result<ExitCode> {
 impl Command {
     fn runtime(&self) -> std::io::Result<Runtime> {
         let mut builder = runtime::Builder::new_multi_thread();
-        if let Self::Run(args) = self {
-            builder.worker_threads(args.threads().get());
+        match self {
+            Self::Run(args) => {
+                builder.worker_threads(args.threads().get());
+            }
+            Self::Stored(args) => {
+                builder.worker_threads(args.threads().get());
+            }
+            Self::Idle(_) | Self::Restart(_) | Self::Sequence(_) | Self::EmptyServer(_) => {}
         }
         builder.enable_all().build()
     }

@@ -9,7 +9,10 @@ use std::{
 use anyhow::{Context, ensure};
 use clap::{Args, ValueEnum};
 use futures::{StreamExt, TryStreamExt, stream};
-use longhaul_client::{Client, Detail, Worker, worker::Slots};
+use longhaul_client::{
+    Client, Detail, Worker,
+    worker::{History, Slots},
+};
 use longhaul_proto::sidecar::{CreateInstanceRequest, OrchestrationStatus};
 use serde::Serialize;
 use tokio::time::sleep;
@@ -165,19 +168,16 @@ impl Waiting {
     /// Starts them all and sees each through its first turn.
     async fn start(&self, server: &ScratchServer, payload_bytes: usize) -> anyhow::Result<()> {
         let client = &Client::connect_many(&server.endpoint()?, CONNECTIONS).await?;
-        let slots = Slots {
-            orchestrations: WORKER_SLOTS,
-            activities: WORKER_SLOTS,
-        };
         let worker = Worker::start(
             Client::connect(&server.endpoint()?).await?,
             orchestrators::registry(),
-            slots,
+            Slots::of_each(WORKER_SLOTS),
+            History::Streamed,
         );
         let input = &Plan {
             count: 1,
-            delay_ms: 0,
             payload: ".".repeat(payload_bytes).into(),
+            ..Plan::default()
         }
         .to_json();
         stream::iter(0..self.count)

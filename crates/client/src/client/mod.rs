@@ -1,12 +1,15 @@
 //! The RPCs of the protocol as typed calls.
 //!
-//! `instances.rs` holds what a program calls, `work_items.rs` what a worker calls; both count on the caller to set a
-//! deadline by dropping the future.
+//! `work_items.rs` holds what a worker calls, the others what a program calls; all count on the caller to set a deadline
+//! by dropping the future.
 
+mod entities;
 mod instances;
+mod queries;
 mod work_items;
 
 pub use instances::{Detail, Reach};
+pub use queries::InstancePage;
 pub use work_items::WorkItemStream;
 
 use std::num::NonZeroUsize;

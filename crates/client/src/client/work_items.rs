@@ -2,7 +2,7 @@
 
 use longhaul_proto::sidecar::{
     AbandonActivityTaskRequest, AbandonEntityTaskRequest, AbandonOrchestrationTaskRequest,
-    ActivityResponse, GetWorkItemsRequest, HistoryEvent, OrchestratorResponse,
+    ActivityResponse, EntityBatchResult, GetWorkItemsRequest, HistoryEvent, OrchestratorResponse,
     StreamInstanceHistoryRequest, WorkItem,
 };
 use tonic::Streaming;
@@ -51,6 +51,18 @@ impl Client {
         stub.complete_activity_task(request)
             .await
             .map_err(|status| CallError::new("CompleteActivityTask", status))?;
+        Ok(())
+    }
+
+    /// Answers an entity work item. A stale token is no error.
+    ///
+    /// # Errors
+    /// As any call; a repeat is harmless.
+    pub async fn complete_entity(&self, result: EntityBatchResult) -> Result<(), CallError> {
+        let (mut stub, request) = self.call(result);
+        stub.complete_entity_task(request)
+            .await
+            .map_err(|status| CallError::new("CompleteEntityTask", status))?;
         Ok(())
     }
 

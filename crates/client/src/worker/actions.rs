@@ -2,8 +2,9 @@
 
 use longhaul_proto::sidecar::{
     CompleteOrchestrationAction, CreateSubOrchestrationAction, CreateTimerAction,
-    OrchestrationInstance, OrchestrationStatus, OrchestratorAction, ScheduleTaskAction,
-    SendEventAction, TaskFailureDetails, orchestrator_action::OrchestratorActionType,
+    EntityOperationCalledEvent, OrchestrationInstance, OrchestrationStatus, OrchestratorAction,
+    ScheduleTaskAction, SendEntityMessageAction, SendEventAction, TaskFailureDetails,
+    orchestrator_action::OrchestratorActionType, send_entity_message_action::EntityMessageType,
 };
 use prost_types::Timestamp;
 
@@ -62,6 +63,29 @@ pub fn send_event(
             instance: Some(instance),
             name: name.to_owned(),
             data,
+        }),
+    )
+}
+
+/// Calls an operation of the entity `entity_id` and waits for its result; see [`crate::request_id`].
+pub fn call_entity(
+    id: i32,
+    entity_id: &str,
+    request_id: String,
+    operation: &str,
+    input: Option<String>,
+) -> OrchestratorAction {
+    let call = EntityOperationCalledEvent {
+        request_id,
+        operation: operation.to_owned(),
+        input,
+        target_instance_id: Some(entity_id.to_owned()),
+        ..EntityOperationCalledEvent::default()
+    };
+    action(
+        id,
+        OrchestratorActionType::SendEntityMessage(SendEntityMessageAction {
+            entity_message_type: Some(EntityMessageType::EntityOperationCalled(call)),
         }),
     )
 }

@@ -7,17 +7,18 @@ use std::{
 
 use futures::FutureExt;
 use longhaul_proto::sidecar::{
-    ActivityRequest, ActivityResponse, OrchestratorRequest, OrchestratorResponse,
+    ActivityRequest, ActivityResponse, EntityRequest, OrchestratorRequest, OrchestratorResponse,
     TaskFailureDetails, WorkItem, work_item::Request,
 };
 
 use super::{
-    actions,
+    History, actions,
     activity::{Activity, ActivityCall},
     backoff::Backoff,
+    entity,
     orchestrator::decide,
     registry::Registry,
-    totals::{Counters, add_one},
+    totals::{Counters, add, add_one},
     turn::Turn,
 };
 use crate::{call_error::CallError, client::Client};
@@ -30,6 +31,7 @@ const ATTEMPTS_MAX: u32 = 10;
 pub(super) struct Answerer {
     pub(super) client: Client,
     pub(super) registry: Registry,
+    pub(super) history: History,
     pub(super) totals: Arc<Counters>,
 }
 
@@ -58,7 +60,12 @@ impl Answerer {
                 self.settle(answered, &self.totals.activities, abandon)
                     .await;
             }
-            Some(Request::EntityRequest(_) | Request::EntityRequestV2(_)) => {
+            Some(Request::EntityRequestV2(request)) => {
+                let answered = self.answer_entity(request, token.clone()).await;
+                let abandon = client.abandon_entity(token);
+                self.settle(answered, &self.totals.batches, abandon).await;
+            }
+            Some(Request::EntityRequest(_)) => {
                 let abandon = client.abandon_entity(token);
                 self.settle(Err(Unanswered), &self.totals.unanswered, abandon)
                     .await;
@@ -91,21 +98,29 @@ impl Answerer {
             execution_id,
             ..
         } = request;
-        let past = match request.requires_history_streaming {
-            true => {
+        let past = match (request.requires_history_streaming, self.history) {
+            (false, _) => request.past_events,
+            (true, History::Unneeded) => {
+                add_one(&self.totals.without_history);
+                Vec::new()
+            }
+            (true, _) => {
                 self.client
                     .work_item_history(&instance_id, execution_id)
                     .await?
             }
-            false => request.past_events,
         };
         let turn = Turn {
             instance_id: &instance_id,
             past: &past,
             new: &request.new_events,
         };
-        let name = &turn.started().ok_or(Unanswered)?.name;
-        let orchestrator = self.registry.find_orchestrator(name).ok_or(Unanswered)?;
+        let orchestrator = match (turn.started(), self.history) {
+            (Some(started), _) => self.registry.find_orchestrator(&started.name),
+            (None, History::Unneeded) => self.registry.only_orchestrator(),
+            (None, _) => None,
+        };
+        let orchestrator = orchestrator.ok_or(Unanswered)?;
         let actions = decide(orchestrator, &turn);
         let response = OrchestratorResponse {
             instance_id,
@@ -146,6 +161,19 @@ impl Answerer {
             Err(failure) => response.failure_details = Some(failure),
         }
         Ok(retried(|| self.client.complete_activity(response.clone())).await?)
+    }
+
+    async fn answer_entity(
+        &self,
+        request: EntityRequest,
+        completion_token: String,
+    ) -> Result<(), Unanswered> {
+        let name = entity::name_of(&request.instance_id).ok_or(Unanswered)?;
+        let entity = self.registry.find_entity(&name).ok_or(Unanswered)?;
+        let batch = entity::run_batch(entity, &request, completion_token).ok_or(Unanswered)?;
+        retried(|| self.client.complete_entity(batch.clone())).await?;
+        add(&self.totals.operations, batch.results.len() as u64);
+        Ok(())
     }
 }
 

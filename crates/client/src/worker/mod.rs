@@ -1,4 +1,4 @@
-//! Runs orchestrators and activities written in Rust against a server.
+//! Runs orchestrators, activities and entities written in Rust against a server.
 //!
 //! An [`Orchestrator`] here is a pure function from an instance's history to the next actions, not a coroutine: it looks
 //! at everything that happened ([`Turn`], [`Progress`]) and says what is still to be decided ([`actions`]). Nothing is
@@ -13,6 +13,7 @@ pub mod actions;
 mod activity;
 mod answer;
 mod backoff;
+mod entity;
 mod orchestrator;
 mod progress;
 mod registry;
@@ -26,6 +27,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 pub use activity::{Activity, ActivityCall};
+pub use entity::{Entity, Operated, Operation};
 pub use orchestrator::Orchestrator;
 pub use progress::Progress;
 pub use registry::Registry;
@@ -41,6 +43,33 @@ pub struct Slots {
     pub orchestrations: NonZeroU32,
     /// Activity work items.
     pub activities: NonZeroU32,
+    /// Entity work items.
+    pub entities: NonZeroU32,
+}
+
+impl Slots {
+    /// As many of each kind.
+    pub fn of_each(count: NonZeroU32) -> Self {
+        Self {
+            orchestrations: count,
+            activities: count,
+            entities: count,
+        }
+    }
+}
+
+/// How orchestrators get to know what happened in earlier turns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum History {
+    /// It is in every work item, however long it is.
+    Inline,
+    /// A long one is read from the server, apart from the work item.
+    Streamed,
+    /// A long one is not read at all: the worker's only orchestrator decides from what is new.
+    ///
+    /// Without its history, a work item does not even say which orchestrator it is for, so a registry with several of
+    /// them leaves such a work item unanswered.
+    Unneeded,
 }
 
 /// A running worker. Dropping it ends the work-item stream; [`Worker::stop`] also waits for jobs under way.
@@ -53,12 +82,13 @@ pub struct Worker {
 
 impl Worker {
     /// Starts to serve what `registry` holds over the client's connections.
-    pub fn start(client: Client, registry: Registry, slots: Slots) -> Self {
+    pub fn start(client: Client, registry: Registry, slots: Slots, history: History) -> Self {
         let stop = CancellationToken::new();
         let totals = Arc::<totals::Counters>::default();
         let server = answer::Answerer {
             client,
             registry,
+            history,
             totals: Arc::clone(&totals),
         };
         let reader = tokio::spawn(stream::serve(Arc::new(server), slots, stop.clone()));

@@ -23,9 +23,13 @@ pub struct Progress<'a> {
     pub timers_fired: usize,
     /// External events received.
     pub events_raised: usize,
-    /// The result of the activity or child that succeeded last.
+    /// Entity operations called.
+    pub entity_calls_made: usize,
+    /// Entity operations that succeeded.
+    pub entity_calls_completed: usize,
+    /// The result of the activity, child or entity operation that succeeded last.
     pub last_result: Option<&'a str>,
-    /// The first failure of an activity or a child.
+    /// The first failure of an activity, a child or an entity operation.
     pub first_failure: Option<&'a TaskFailureDetails>,
 }
 
@@ -71,6 +75,12 @@ impl<'a> Progress<'a> {
             EventType::TimerCreated(_) => self.timers_created += 1,
             EventType::TimerFired(_) => self.timers_fired += 1,
             EventType::EventRaised(_) => self.events_raised += 1,
+            EventType::EntityOperationCalled(_) => self.entity_calls_made += 1,
+            EventType::EntityOperationCompleted(completed) => {
+                self.entity_calls_completed += 1;
+                self.last_result = completed.output.as_deref();
+            }
+            EventType::EntityOperationFailed(failed) => self.fail(failed.failure_details.as_ref()),
             _ => {}
         }
     }

@@ -8,7 +8,7 @@ use longhaul_proto::sidecar::{
 use tokio::{sync::Semaphore, time::timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::{Slots, answer::Answerer, backoff::Backoff, totals::add_one};
+use super::{History, Slots, answer::Answerer, backoff::Backoff, totals::add_one};
 use crate::{call_error::CallError, client::WorkItemStream};
 
 /// Servers send a health ping at least every 30 s; a stream silent for longer than this is dead.
@@ -39,15 +39,24 @@ struct Jobs {
 
 impl Jobs {
     fn new(answerer: Arc<Answerer>, slots: Slots) -> Self {
+        let capabilities = match answerer.history {
+            History::Inline => Vec::new(),
+            History::Streamed | History::Unneeded => {
+                vec![WorkerCapability::HistoryStreaming.into()]
+            }
+        };
         let limit = |slots: u32| i32::try_from(slots).unwrap_or(i32::MAX);
         let request = GetWorkItemsRequest {
             max_concurrent_orchestration_work_items: limit(slots.orchestrations.get()),
             max_concurrent_activity_work_items: limit(slots.activities.get()),
-            capabilities: vec![WorkerCapability::HistoryStreaming.into()],
+            max_concurrent_entity_work_items: limit(slots.entities.get()),
+            capabilities,
             work_item_filters: Some(answerer.registry.filters()),
-            ..GetWorkItemsRequest::default()
         };
-        let slots = u64::from(slots.orchestrations.get()) + u64::from(slots.activities.get());
+        let slots: u64 = [slots.orchestrations, slots.activities, slots.entities]
+            .map(|slots| u64::from(slots.get()))
+            .iter()
+            .sum();
         let slots = usize::try_from(slots)
             .unwrap_or(usize::MAX)
             .min(Semaphore::MAX_PERMITS);

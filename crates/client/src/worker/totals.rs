@@ -9,6 +9,12 @@ pub struct Totals {
     pub turns: u64,
     /// Activity work items answered.
     pub activities: u64,
+    /// Entity work items answered.
+    pub batches: u64,
+    /// Operations in them.
+    pub operations: u64,
+    /// Turns that came, and were decided, without their history.
+    pub without_history: u64,
     /// Work items given back or given up.
     pub unanswered: u64,
     /// Work-item streams opened.
@@ -18,7 +24,7 @@ pub struct Totals {
 impl Totals {
     /// Work items answered, of any kind.
     pub fn work_items(&self) -> u64 {
-        self.turns + self.activities
+        self.turns + self.activities + self.batches
     }
 }
 
@@ -26,6 +32,9 @@ impl Totals {
 pub(super) struct Counters {
     pub(super) turns: AtomicU64,
     pub(super) activities: AtomicU64,
+    pub(super) batches: AtomicU64,
+    pub(super) operations: AtomicU64,
+    pub(super) without_history: AtomicU64,
     pub(super) unanswered: AtomicU64,
     pub(super) streams: AtomicU64,
 }
@@ -36,6 +45,9 @@ impl Counters {
         Totals {
             turns: count(&self.turns),
             activities: count(&self.activities),
+            batches: count(&self.batches),
+            operations: count(&self.operations),
+            without_history: count(&self.without_history),
             unanswered: count(&self.unanswered),
             streams: count(&self.streams),
         }
@@ -43,5 +55,9 @@ impl Counters {
 }
 
 pub(super) fn add_one(counter: &AtomicU64) {
-    counter.fetch_add(1, Ordering::Relaxed);
+    add(counter, 1);
+}
+
+pub(super) fn add(counter: &AtomicU64, count: u64) {
+    counter.fetch_add(count, Ordering::Relaxed);
 }

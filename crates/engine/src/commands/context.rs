@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use bytes::Bytes;
-use longhaul_types::Timestamp;
+use longhaul_types::{ExecutionId, Timestamp};
 
 use super::delivery;
 use crate::dispatch;
@@ -41,10 +41,14 @@ impl<'a> Context<'a> {
         }
         if cfg!(debug_assertions) {
             for key in &self.touched {
-                if let Some(instance) = self.tables.instance(key)? {
-                    invariants::check(instance)
-                        .unwrap_or_else(|violation| panic!("{key:?} after {reply:?}: {violation}"));
-                }
+                let checked = if key.id.is_entity() {
+                    self.tables.entity(key)?.map(invariants::check_entity)
+                } else {
+                    self.tables.instance(key)?.map(invariants::check)
+                };
+                checked
+                    .unwrap_or(Ok(()))
+                    .unwrap_or_else(|violation| panic!("{key:?} after {reply:?}: {violation}"));
             }
         }
         Ok(Outcome {
@@ -98,6 +102,30 @@ impl<'a> Context<'a> {
             self.offer_turn(key)?;
         }
         Ok(Reply::Done)
+    }
+
+    /// Puts a message into the inbox of the execution it is for; dropped if that has ended.
+    pub(crate) fn push_result(
+        &mut self,
+        key: &InstanceKey,
+        execution: &ExecutionId,
+        event: Bytes,
+    ) -> Result<(), TableFault> {
+        let at = self.at;
+        let target = self
+            .tables
+            .instance_mut(key)?
+            .filter(|it| !it.status.is_terminal() && it.execution == *execution);
+        let Some(instance) = target else {
+            return Ok(());
+        };
+        instance.inbox.push_back(InboxMessage {
+            kind: InboxKind::Other,
+            execution: Some(execution.clone()),
+            event,
+        });
+        instance.updated_at = at;
+        self.offer_turn(key)
     }
 
     /// Says that the instance has a turn to offer, if it has.

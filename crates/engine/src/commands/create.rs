@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use longhaul_types::Timestamp;
+use longhaul_types::{ExecutionId, Timestamp};
 
 use super::context::Context;
-use super::ending;
+use super::purge;
 use crate::command::{CreateInstance, ReusePolicy};
 use crate::effects::{Effect, Reply};
 use crate::history::{History, event};
@@ -33,7 +33,7 @@ pub(crate) fn from_client(
             return Ok(Reply::Done);
         }
         match verdict(existing.status, existing.effective_status(), &reuse) {
-            Verdict::Replace => remove(context, &key)?,
+            Verdict::Replace => purge::make_way(context, &key)?,
             Verdict::Refuse(reply) => return Ok(reply),
         }
     }
@@ -72,32 +72,35 @@ fn verdict(status: Status, effective: Status, reuse: &ReusePolicy) -> Verdict {
     }
 }
 
-/// Removes whatever has the key, telling a parent that still waits.
-pub(crate) fn remove(context: &mut Context<'_>, key: &InstanceKey) -> Result<(), TableFault> {
-    let Some(existing) = context.tables.instance(key)? else {
-        return Ok(());
+/// Starts an ended instance again, as it was started last: its parent, times and results are not the new one's.
+pub(crate) fn restart(
+    context: &mut Context<'_>,
+    key: InstanceKey,
+    execution: ExecutionId,
+) -> Result<Reply, TableFault> {
+    let Some(existing) = context.tables.instance(&key)? else {
+        return Ok(Reply::NotFound);
     };
-    let (execution, sealed, live) = (
-        existing.execution.clone(),
-        existing.history.sealed,
-        !existing.status.is_terminal(),
-    );
-    if live {
-        let failure = event::failure_details(
-            "OrchestrationTerminated",
-            "the instance was replaced by a new one",
-        );
-        ending::notify_parent(context, key, Status::Terminated, None, Some(&failure))?;
+    if existing.execution == execution {
+        return Ok(Reply::Done);
     }
-    context.tables.remove_history(key, &execution, sealed);
-    context.tables.remove_instance(key);
-    context
-        .effects
-        .push(Effect::TurnVoided { key: key.clone() });
-    context
-        .effects
-        .push(Effect::ActivitiesVoided { key: key.clone() });
-    Ok(())
+    if !existing.status.is_terminal() {
+        return Ok(Reply::NotEnded(existing.effective_status()));
+    }
+    let creation = Creation {
+        execution,
+        name: existing.name.clone(),
+        version: existing.version.clone(),
+        input: existing.input.clone(),
+        scheduled_start: None,
+        tags: existing.tags.clone(),
+        parent: None,
+        parent_trace: None,
+        request_fingerprint: 0,
+    };
+    purge::make_way(context, &key)?;
+    insert(context, key, creation)?;
+    Ok(Reply::Done)
 }
 
 pub(crate) fn insert(
@@ -137,7 +140,9 @@ pub(crate) fn insert(
         activities: BTreeMap::new(),
         timers: BTreeMap::new(),
         children: BTreeMap::new(),
+        locks: BTreeMap::new(),
         history: History::default(),
+        rewound: false,
     };
     if let Some(start) = instance.scheduled_start.filter(|start| *start > at) {
         context.effects.push(Effect::StartArmed {

@@ -3,10 +3,10 @@
 use longhaul_types::{ExecutionId, PartitionId};
 
 use super::context::Context;
-use super::{create, terminate};
+use super::{create, entity, locks, purge, rewind, terminate};
 use crate::effects::Reply;
 use crate::history::event;
-use crate::instance::{InboxKind, InboxMessage};
+use crate::instance::{InboxKind, ParentLink};
 use crate::key::InstanceKey;
 use crate::message::{ChildEnd, Creation, Message, MessageBody};
 use crate::tables::TableFault;
@@ -49,7 +49,20 @@ pub(crate) fn receive(
 pub(crate) fn deliver(context: &mut Context<'_>, message: Message) -> Result<(), TableFault> {
     let Message { target, body } = message;
     match body {
-        MessageBody::Start(creation) => start_child(context, target, *creation),
+        MessageBody::Start(creation) => match creation.parent.clone() {
+            Some(parent) => start_child(context, target, *creation, &parent),
+            None => start_detached(context, target, *creation),
+        },
+        MessageBody::Rewind(child) => rewind::child(context, &target, *child),
+        MessageBody::Operation {
+            operation,
+            sender,
+            due,
+        } => entity::enqueue(context, &target, operation, sender, due),
+        MessageBody::Lock(request) => locks::arrive(context, &target, request),
+        MessageBody::Unlock { section, owner } => locks::unlock(context, &target, &section, &owner),
+        MessageBody::Answer { execution, event } => context.push_result(&target, &execution, event),
+        MessageBody::LockGranted(section) => locks::granted(context, &target, &section),
         MessageBody::Event(event) => context
             .push_from_client(&target, InboxKind::Other, event)
             .map(drop),
@@ -82,15 +95,15 @@ pub(crate) fn deliver(context: &mut Context<'_>, message: Message) -> Result<(),
 }
 
 /// An ended instance with the child's id makes way: retries start the same child id again.
-fn start_child(
+pub(crate) fn start_child(
     context: &mut Context<'_>,
     key: InstanceKey,
     creation: Creation,
+    parent: &ParentLink,
 ) -> Result<(), TableFault> {
-    let parent = creation.parent.clone().expect("a child has a parent");
     if let Some(existing) = context.tables.instance(&key)? {
         if existing.status.is_terminal() {
-            create::remove(context, &key)?;
+            purge::make_way(context, &key)?;
         } else if existing.parent.as_ref().is_some_and(|it| {
             (&it.instance, &it.execution, it.task_id)
                 == (&parent.instance, &parent.execution, parent.task_id)
@@ -116,6 +129,22 @@ fn start_child(
     create::insert(context, key, creation)
 }
 
+/// An orchestration started by an entity: nobody waits, so an id that is taken is no failure of anybody.
+fn start_detached(
+    context: &mut Context<'_>,
+    key: InstanceKey,
+    creation: Creation,
+) -> Result<(), TableFault> {
+    match context.tables.instance(&key)? {
+        Some(existing) if !existing.status.is_terminal() => Ok(()),
+        Some(_) => {
+            purge::make_way(context, &key)?;
+            create::insert(context, key, creation)
+        }
+        None => create::insert(context, key, creation),
+    }
+}
+
 fn child_ended(
     context: &mut Context<'_>,
     key: &InstanceKey,
@@ -137,11 +166,5 @@ fn child_ended(
         ChildEnd::Completed(result) => event::child_completed(at, child.task_id, result.as_deref()),
         ChildEnd::Failed(failure) => event::child_failed(at, child.task_id, &failure),
     };
-    instance.inbox.push_back(InboxMessage {
-        kind: InboxKind::Other,
-        execution: Some(execution.clone()),
-        event,
-    });
-    instance.updated_at = at;
-    context.offer_turn(key)
+    context.push_result(key, execution, event)
 }

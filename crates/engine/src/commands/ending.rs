@@ -3,6 +3,7 @@
 use bytes::Bytes;
 
 use super::context::Context;
+use super::locks;
 use crate::effects::Effect;
 use crate::history::event;
 use crate::instance::Status;
@@ -59,6 +60,7 @@ pub(crate) fn end(
             context.send(InstanceKey::new(key.hub, child.instance), body);
         }
     }
+    locks::release_all(context, key, &execution)?;
     notify_parent(
         context,
         key,

@@ -40,37 +40,71 @@ pub(crate) fn from_client(
             Ok(Reply::Done)
         }
         Status::Pending => {
-            let mut episode = BytesMut::new();
-            frame(&mut episode, &event::orchestrator_started(at));
-            let started = instance
-                .inbox
-                .front()
-                .expect("a pending instance has its ExecutionStarted");
-            frame(&mut episode, &started.event);
-            frame(&mut episode, &terminated);
-            let result = output.map(|it| &it[..]);
-            let completed =
-                event::execution_completed(event::INBOUND, at, Status::Terminated, result, None);
-            frame(&mut episode, &completed);
-            instance.turn_started_at = Some(at);
-            instance.turns += 1;
-            let run = instance
-                .history
-                .append(episode.freeze(), 4, limits::HISTORY_SEAL_BYTES);
-            let (execution, sealed) = (instance.execution.clone(), instance.history.sealed);
-            if let Some(run) = run {
-                context.tables.put_history(key, &execution, sealed - 1, run);
-            }
-            context
-                .effects
-                .push(Effect::TurnVoided { key: key.clone() });
-            let end = End {
-                status: Status::Terminated,
-                output: output.cloned(),
-                failure: None,
-            };
-            ending::end(context, key, end, None)?;
+            end_now(context, key, terminated, output)?;
             Ok(Reply::Done)
         }
     }
+}
+
+/// Ends a live instance without asking its orchestrator, unless it is in a critical section. One that only waits for
+/// locks loses those it has by then, and has seen nothing of them.
+pub(crate) fn force(
+    context: &mut Context<'_>,
+    key: &InstanceKey,
+    reason: Option<&Bytes>,
+) -> Result<Reply, TableFault> {
+    let Some(instance) = context.tables.instance(key)? else {
+        return Ok(Reply::NotFound);
+    };
+    if instance.status.is_terminal() || instance.locks.values().any(|locks| locks.granted) {
+        return Ok(Reply::Refused);
+    }
+    let terminated = event::execution_terminated(context.at, reason.map(|it| &it[..]), false);
+    end_now(context, key, terminated, reason)?;
+    Ok(Reply::Done)
+}
+
+/// The last events and the end, in one step; whatever turn is out has lost its point.
+fn end_now(
+    context: &mut Context<'_>,
+    key: &InstanceKey,
+    terminated: Bytes,
+    output: Option<&Bytes>,
+) -> Result<(), TableFault> {
+    let at = context.at;
+    let instance = context.tables.instance_mut(key)?.expect("just seen");
+    let result = output.map(|it| &it[..]);
+    let completed =
+        event::execution_completed(event::INBOUND, at, Status::Terminated, result, None);
+    let mut events = Vec::with_capacity(4);
+    if instance.history.events == 0 {
+        let started = instance.inbox.front();
+        let started = started.expect("a generation that has not begun has its ExecutionStarted");
+        events.extend([event::orchestrator_started(at), started.event.clone()]);
+        instance.turn_started_at = Some(at);
+    }
+    events.extend([terminated, completed]);
+    let mut episode = BytesMut::new();
+    for event in &events {
+        frame(&mut episode, event);
+    }
+    instance.turns += 1;
+    let run = instance.history.append(
+        episode.freeze(),
+        events.len() as u64,
+        limits::HISTORY_SEAL_BYTES,
+    );
+    let (execution, sealed) = (instance.execution.clone(), instance.history.sealed);
+    if let Some(run) = run {
+        context.tables.put_history(key, &execution, sealed - 1, run);
+    }
+    context
+        .effects
+        .push(Effect::TurnVoided { key: key.clone() });
+    let end = End {
+        status: Status::Terminated,
+        output: output.cloned(),
+        failure: None,
+    };
+    ending::end(context, key, end, None)
 }

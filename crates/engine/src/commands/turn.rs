@@ -7,7 +7,7 @@ use longhaul_types::{ExecutionId, limits};
 
 use super::context::Context;
 use super::ending::{self, End, Recursion};
-use super::timers;
+use super::{locks, timers};
 use crate::command::{ActivityDraft, CompleteTurn, Ending, Outgoing, TimerDraft};
 use crate::effects::{Effect, Reply};
 use crate::history::{History, event, frame, framed_len};
@@ -32,9 +32,13 @@ pub(crate) fn complete(context: &mut Context<'_>, turn: CompleteTurn) -> Result<
         return Ok(Reply::Stale);
     }
 
-    let consumed: Vec<InboxMessage> = instance.inbox.drain(..turn.consumed as usize).collect();
+    // A mere reason for a turn has served once a turn is committed, whatever the worker counts.
+    let kicked = instance.inbox.front().is_some_and(|it| !it.is_event());
+    let count = (turn.consumed as usize).max(usize::from(kicked));
+    let consumed: Vec<InboxMessage> = instance.inbox.drain(..count).collect();
     let episode = episode(&turn.facts, turn.started_at, &consumed);
-    let events = 1 + consumed.len() as u64 + u64::from(turn.fact_count);
+    let events =
+        1 + consumed.iter().filter(|it| it.is_event()).count() as u64 + u64::from(turn.fact_count);
     let before = instance.status;
     instance.status = status_after(before, &consumed);
     instance.turns += 1;
@@ -112,8 +116,9 @@ fn episode(
     consumed: &[InboxMessage],
 ) -> Bytes {
     let started = event::orchestrator_started(started_at);
+    let consumed = consumed.iter().filter(|message| message.is_event());
     let consumed_len: usize = consumed
-        .iter()
+        .clone()
         .map(|message| framed_len(message.event.len()))
         .sum();
     let mut episode =
@@ -140,7 +145,8 @@ fn status_after(before: Status, consumed: &[InboxMessage]) -> Status {
             InboxKind::Started
             | InboxKind::Terminated { .. }
             | InboxKind::TimerFired { .. }
-            | InboxKind::Other => status,
+            | InboxKind::Other
+            | InboxKind::Kick => status,
         })
 }
 
@@ -225,6 +231,8 @@ fn send(
     for outgoing in messages {
         match outgoing {
             Outgoing::Message(Message { target, body }) => context.send(target, body),
+            Outgoing::Lock(section) => locks::request(context, key, section)?,
+            Outgoing::Unlock { section, entity } => locks::leave(context, key, &section, &entity)?,
             Outgoing::Child {
                 key: child_key,
                 task_id,
@@ -280,8 +288,14 @@ fn continue_as_new(
     carryover: Vec<Bytes>,
 ) -> Result<(), TableFault> {
     let at = context.at;
+    let old_execution = context
+        .tables
+        .instance(key)?
+        .expect("just changed")
+        .execution
+        .clone();
     let instance = context.tables.instance_mut(key)?.expect("just changed");
-    let (old_execution, sealed) = (instance.execution.clone(), instance.history.sealed);
+    let sealed = instance.history.sealed;
     let creation = Creation {
         execution: execution.clone(),
         name: instance.name.clone(),
@@ -314,6 +328,7 @@ fn continue_as_new(
     instance.execution = execution;
     instance.input = input;
     instance.history = History::default();
+    instance.rewound = false;
     instance.trace = None;
     instance.custom_status_inherited = instance.custom_status.is_some();
     instance.timers.clear();

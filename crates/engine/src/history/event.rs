@@ -16,7 +16,7 @@ use crate::message::Creation;
 /// Event id of everything that no action of the orchestrator brought about.
 pub const INBOUND: i32 = -1;
 
-fn event(id: i32, at: Timestamp, kind: u32, body: impl FnOnce(&mut BytesMut)) -> Bytes {
+pub(super) fn event(id: i32, at: Timestamp, kind: u32, body: impl FnOnce(&mut BytesMut)) -> Bytes {
     let mut out = BytesMut::with_capacity(64);
     put_int32(&mut out, 1, id);
     put_timestamp(&mut out, 2, at);
@@ -198,6 +198,12 @@ pub fn execution_suspended(at: Timestamp, reason: Option<&[u8]>) -> Bytes {
 #[must_use]
 pub fn execution_resumed(at: Timestamp, reason: Option<&[u8]>) -> Bytes {
     event(INBOUND, at, 22, |out| put_string_value(out, 1, reason))
+}
+
+/// The execution goes on from where it failed.
+#[must_use]
+pub fn execution_rewound(at: Timestamp, reason: Option<&[u8]>) -> Bytes {
+    event(INBOUND, at, 30, |out| put_string_value(out, 1, reason))
 }
 
 /// An encoded `TaskFailureDetails` for a failure that the server itself reports; never worth a retry.

@@ -73,6 +73,28 @@ pub enum Action {
         /// Payload.
         data: Option<Bytes>,
     },
+    /// Run an operation of an entity.
+    EntityOperation(OperationRequest),
+    /// Enter a critical section.
+    LockEntities {
+        /// Its id.
+        section: String,
+        /// Entities as the worker named them, each of them valid.
+        lock_set: Vec<String>,
+        /// As sent.
+        position: i32,
+        /// The sender as the worker named itself.
+        parent: Option<Bytes>,
+    },
+    /// Leave a critical section, one entity at a time.
+    UnlockEntity {
+        /// Its id; empty if the worker does not say.
+        section: String,
+        /// The sender as the worker named itself.
+        parent: Option<Bytes>,
+        /// The entity.
+        target: String,
+    },
     /// End another instance.
     Terminate {
         /// Its id.
@@ -102,6 +124,23 @@ pub enum Action {
     },
     /// Something this server cannot do: the orchestration fails with this text instead of waiting for ever.
     Refused(String),
+}
+
+/// An operation that an orchestration asks of an entity.
+#[derive(Clone, Debug)]
+pub struct OperationRequest {
+    /// Whether the orchestration waits for the result.
+    pub call: bool,
+    /// The entity.
+    pub target: String,
+    /// Id of the request.
+    pub request_id: String,
+    /// Operation.
+    pub operation: String,
+    /// Input.
+    pub input: Option<Bytes>,
+    /// Not before this time.
+    pub scheduled: Option<Timestamp>,
 }
 
 impl Action {

@@ -270,7 +270,7 @@ fn messages_to_impossible_ids_are_dropped() {
     );
     let bodies = turn.messages.iter().map(|it| match it {
         Outgoing::Message(message) => message.body.clone(),
-        Outgoing::Child { .. } => panic!("no child"),
+        other => panic!("no message: {other:?}"),
     });
     assert!(matches!(
         &bodies.collect::<Vec<_>>()[..],

@@ -5,7 +5,7 @@ use longhaul_partition::ActivityResult;
 use longhaul_proto::sidecar::ActivityResponse;
 use prost::Message;
 
-use super::payload;
+use crate::refusals::rows::ACTIVITY_RESULT;
 
 /// A result over the limit becomes a failure of the activity, not of the call: the worker would drop the item on an
 /// error, and the orchestration would wait for ever.
@@ -16,10 +16,10 @@ pub(crate) fn activity_result(
     if let Some(failure) = response.failure_details {
         return ActivityResult::Failed(failure.encode_to_vec().into());
     }
-    match payload("result", response.result, payload_bytes_max) {
+    match ACTIVITY_RESULT.payload(response.result, payload_bytes_max) {
         Ok(result) => ActivityResult::Completed(result),
-        Err(invalid) => {
-            let failure = event::failure_details("PayloadTooLarge", &invalid.to_string());
+        Err(refusal) => {
+            let failure = event::failure_details("PayloadTooLarge", &refusal.to_string());
             ActivityResult::Failed(failure)
         }
     }

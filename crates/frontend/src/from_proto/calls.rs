@@ -1,30 +1,24 @@
 //! Calls of clients that steer an instance.
 
+use bytes::Bytes;
 use longhaul_engine::history::event;
 use longhaul_engine::{Command, InstanceKey};
-use longhaul_proto::sidecar::{RaiseEventRequest, ResumeRequest, SuspendRequest, TerminateRequest};
-use longhaul_types::{HubId, InstanceId, Timestamp};
+use longhaul_proto::sidecar::{
+    RaiseEventRequest, ResumeRequest, RewindInstanceRequest, SuspendRequest, TerminateRequest,
+};
+use longhaul_types::Timestamp;
 
-use super::{Invalid, name, payload};
-
-/// The key of an orchestration.
-pub(crate) fn orchestration(hub: HubId, id: &str) -> Result<InstanceKey, Invalid> {
-    Ok(InstanceKey::new(hub, InstanceId::parse(id)?))
-}
-
-/// The key of an orchestration or an entity, where asking for an entity is no mistake.
-pub(crate) fn instance(hub: HubId, id: &str) -> Result<InstanceKey, Invalid> {
-    Ok(InstanceKey::new(hub, InstanceId::parse_any(id)?))
-}
+use crate::refusals::Refusal;
+use crate::refusals::rows::{EVENT_INPUT, EVENT_NAME, REASON, TERMINATE_OUTPUT};
 
 pub(crate) fn raise_event(
     key: InstanceKey,
     request: RaiseEventRequest,
     now: Timestamp,
     payload_bytes_max: usize,
-) -> Result<Command, Invalid> {
-    let name = name("name", request.name)?;
-    let input = payload("input", request.input, payload_bytes_max)?;
+) -> Result<Command, Refusal> {
+    let name = EVENT_NAME.name(request.name)?;
+    let input = EVENT_INPUT.payload(request.input, payload_bytes_max)?;
     let event = event::event_raised(now, &name, input.as_deref());
     Ok(Command::RaiseEvent { key, event })
 }
@@ -33,8 +27,8 @@ pub(crate) fn terminate(
     key: InstanceKey,
     request: TerminateRequest,
     payload_bytes_max: usize,
-) -> Result<Command, Invalid> {
-    let output = payload("output", request.output, payload_bytes_max)?;
+) -> Result<Command, Refusal> {
+    let output = TERMINATE_OUTPUT.payload(request.output, payload_bytes_max)?;
     Ok(Command::Terminate {
         key,
         output,
@@ -46,8 +40,8 @@ pub(crate) fn suspend(
     key: InstanceKey,
     request: SuspendRequest,
     payload_bytes_max: usize,
-) -> Result<Command, Invalid> {
-    let reason = payload("reason", request.reason, payload_bytes_max)?;
+) -> Result<Command, Refusal> {
+    let reason = REASON.payload(request.reason, payload_bytes_max)?;
     Ok(Command::Suspend { key, reason })
 }
 
@@ -55,34 +49,53 @@ pub(crate) fn resume(
     key: InstanceKey,
     request: ResumeRequest,
     payload_bytes_max: usize,
-) -> Result<Command, Invalid> {
-    let reason = payload("reason", request.reason, payload_bytes_max)?;
+) -> Result<Command, Refusal> {
+    let reason = REASON.payload(request.reason, payload_bytes_max)?;
     Ok(Command::Resume { key, reason })
+}
+
+/// Why an instance is rewound.
+pub(crate) fn rewind_reason(
+    request: RewindInstanceRequest,
+    payload_bytes_max: usize,
+) -> Result<Option<Bytes>, Refusal> {
+    REASON.payload(request.reason, payload_bytes_max)
 }
 
 #[cfg(test)]
 mod tests {
+    use longhaul_types::HubId;
+
     use super::*;
+    use crate::refusals::rows::{INSTANCE_ID, ORCHESTRATION_ID};
+    use crate::refusals::rules::{
+        ID_CONTROL, ID_LENGTH, ID_RESERVED, NAME_LENGTH, PAYLOAD_SIZE, REQUIRED,
+    };
 
     const HUB: HubId = HubId(3);
 
     fn key() -> InstanceKey {
-        orchestration(HUB, "order-1").expect("valid")
+        ORCHESTRATION_ID
+            .orchestration(HUB, "order-1")
+            .expect("valid")
     }
 
     #[test]
     fn entities_can_be_asked_for_but_not_steered() {
-        assert!(instance(HUB, "@counter@a").is_ok());
-        assert!(orchestration(HUB, "@counter@a").is_err());
-        for bad in ["", "a\u{0}b", &"x".repeat(101)] {
-            assert!(
-                matches!(instance(HUB, bad), Err(Invalid::InstanceId(_))),
-                "{bad:?}"
-            );
-            assert!(
-                matches!(orchestration(HUB, bad), Err(Invalid::InstanceId(_))),
-                "{bad:?}"
-            );
+        assert!(INSTANCE_ID.instance(HUB, "@counter@a").is_ok());
+        let steered = ORCHESTRATION_ID.orchestration(HUB, "@counter@a");
+        let refusal = steered.expect_err("an entity");
+        assert!(refusal.is(&ORCHESTRATION_ID, &ID_RESERVED), "{refusal}");
+        let long = "x".repeat(101);
+        for (bad, rule) in [
+            ("", &REQUIRED),
+            ("a\u{0}b", &ID_CONTROL),
+            (&long, &ID_LENGTH),
+        ] {
+            let refusal = INSTANCE_ID.instance(HUB, bad).expect_err(bad);
+            assert!(refusal.is(&INSTANCE_ID, rule), "{refusal}");
+            let refusal = ORCHESTRATION_ID.orchestration(HUB, bad).expect_err(bad);
+            assert!(refusal.is(&ORCHESTRATION_ID, rule), "{refusal}");
         }
     }
 
@@ -101,21 +114,16 @@ mod tests {
             raise("Paid", Some("null")),
             Ok(Command::RaiseEvent { key: key(), event })
         );
-        assert_eq!(raise("", None), Err(Invalid::Missing { field: "name" }));
         let long = "x".repeat(1025);
-        assert_eq!(
-            raise(&long, None),
-            Err(Invalid::NameTooLong {
-                field: "name",
-                bytes: 1025
-            })
-        );
-        let too_large = Invalid::PayloadTooLarge {
-            field: "input",
-            bytes: 5,
-            max: 4,
-        };
-        assert_eq!(raise("Paid", Some("12345")), Err(too_large));
+        let cases = [
+            (raise("", None), &EVENT_NAME, &REQUIRED),
+            (raise(&long, None), &EVENT_NAME, &NAME_LENGTH),
+            (raise("Paid", Some("12345")), &EVENT_INPUT, &PAYLOAD_SIZE),
+        ];
+        for (raised, row, rule) in cases {
+            let refusal = raised.expect_err("refused");
+            assert!(refusal.is(row, rule), "{refusal}");
+        }
     }
 
     #[test]

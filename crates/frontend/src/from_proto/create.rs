@@ -1,17 +1,18 @@
 //! StartInstance.
 
+use longhaul_engine::InstanceKey;
 use longhaul_engine::command::{CreateInstance, ReusePolicy};
-use longhaul_engine::instance::Tags;
 use longhaul_engine::message::Creation;
-use longhaul_engine::{InstanceKey, Status};
-use longhaul_proto::sidecar::{
-    CreateInstanceRequest, OrchestrationIdReusePolicy, OrchestrationStatus, TraceContext,
-};
+use longhaul_proto::sidecar::{CreateInstanceRequest, OrchestrationIdReusePolicy, TraceContext};
 use longhaul_types::{ExecutionId, HubId, InstanceId, Timestamp};
 use prost::Message;
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
-use super::{Invalid, TAGS_BYTES_MAX, TAGS_MAX, encoded, name, payload, short, timestamp};
+use crate::refusals::Refusal;
+use crate::refusals::rows::{
+    START_AT, START_EXECUTION, START_ID, START_INPUT, START_NAME, START_REQUESTED, START_REUSE,
+    START_TAGS, START_TRACE, START_VERSION,
+};
 
 /// A start as it is proposed.
 #[derive(Debug, PartialEq, Eq)]
@@ -29,42 +30,40 @@ pub(crate) fn create_instance(
     now: Timestamp,
     payload_bytes_max: usize,
     fresh: &mut dyn FnMut() -> ExecutionId,
-) -> Result<NewInstance, Invalid> {
+) -> Result<NewInstance, Refusal> {
     let request_fingerprint = fingerprint(&request);
     let recognisable = !request.instance_id.is_empty() && request_fingerprint != 0;
-    let id = if request.instance_id.is_empty() {
-        InstanceId::trusted(fresh().as_str())
+    let key = if request.instance_id.is_empty() {
+        InstanceKey::new(hub, InstanceId::trusted(fresh().as_str()))
     } else {
-        InstanceId::parse(&request.instance_id)?
+        START_ID.orchestration(hub, &request.instance_id)?
     };
     let execution = match request.execution_id.filter(|id| !id.is_empty()) {
         Some(id) => {
-            short("executionId", &id)?;
+            START_EXECUTION.short(&id)?;
             ExecutionId::new(id)
         }
         None => fresh(),
     };
     if let Some(version) = &request.version {
-        short("version", version)?;
+        START_VERSION.short(version)?;
     }
-    let scheduled_start = match request.scheduled_start_timestamp {
-        Some(at) => Some(timestamp("scheduledStartTimestamp", at)?),
-        None => None,
-    };
+    let scheduled_start = START_AT.timestamp_if_any(request.scheduled_start_timestamp)?;
+    START_REQUESTED.timestamp_if_any(request.request_time)?;
     let creation = Creation {
         execution,
-        name: name("name", request.name)?.into(),
+        name: START_NAME.name(request.name)?.into(),
         version: request.version.map(Into::into),
-        input: payload("input", request.input, payload_bytes_max)?,
+        input: START_INPUT.payload(request.input, payload_bytes_max)?,
         // Source: the JavaScript SDK always sends the field, 1970 if the caller gave none.
         scheduled_start: scheduled_start.filter(|start| *start > now),
-        tags: tags(request.tags)?.map(Into::into),
+        tags: START_TAGS.tags(request.tags)?.map(Into::into),
         parent: None,
-        parent_trace: encoded(request.parent_trace_context),
+        parent_trace: START_TRACE.trace(request.parent_trace_context)?,
         request_fingerprint,
     };
     let create = CreateInstance {
-        key: InstanceKey::new(hub, id),
+        key,
         creation,
         reuse: reuse_policy(request.orchestration_id_reuse_policy)?,
     };
@@ -74,38 +73,16 @@ pub(crate) fn create_instance(
     })
 }
 
-fn tags(tags: Tags) -> Result<Option<Tags>, Invalid> {
-    if tags.len() > TAGS_MAX {
-        return Err(Invalid::TooManyTags(tags.len()));
-    }
-    let bytes = tags
-        .iter()
-        .map(|(key, value)| key.len() + value.len())
-        .sum();
-    if bytes > TAGS_BYTES_MAX {
-        return Err(Invalid::TagsTooLarge(bytes));
-    }
-    Ok((!tags.is_empty()).then_some(tags))
-}
-
 /// A policy that is there but empty lets nothing be replaced.
-fn reuse_policy(policy: Option<OrchestrationIdReusePolicy>) -> Result<ReusePolicy, Invalid> {
+fn reuse_policy(policy: Option<OrchestrationIdReusePolicy>) -> Result<ReusePolicy, Refusal> {
     let Some(policy) = policy else {
         return Ok(ReusePolicy::Default);
     };
     let mut replaceable = Vec::with_capacity(policy.replaceable_status.len().min(8));
     for number in policy.replaceable_status {
-        match Status::from_wire(number) {
-            Some(status) if replaceable.contains(&status) => {}
-            Some(status) => replaceable.push(status),
-            // An existing status that no instance ever has.
-            None if number == OrchestrationStatus::ContinuedAsNew as i32 => {}
-            None => {
-                return Err(Invalid::Status {
-                    field: "replaceableStatus",
-                    number,
-                });
-            }
+        match START_REUSE.status(number)? {
+            Some(status) if !replaceable.contains(&status) => replaceable.push(status),
+            Some(_) | None => {}
         }
     }
     Ok(ReusePolicy::Replace(replaceable))

@@ -4,6 +4,8 @@
 //! delivery, and the Java worker tears its stream down on any error; so the orchestration fails instead, with a text
 //! that says why.
 
+mod entities;
+
 use longhaul_engine::Status;
 use longhaul_engine::history::event::INBOUND;
 use longhaul_engine::turn::{Action, Answer, Decided};
@@ -15,28 +17,15 @@ use longhaul_proto::sidecar::{
 use longhaul_types::Timestamp;
 use prost::Message;
 
-use super::{Invalid, encoded, payload, timestamp};
-
-/// Why an orchestration fails for what its worker answered.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-enum Refusal {
-    #[error(transparent)]
-    Invalid(#[from] Invalid),
-    #[error(
-        "action {id} has no type that this server knows; update the server or use an older SDK"
-    )]
-    UnknownAction { id: i32 },
-    #[error("{0} is not available in this version of the server")]
-    Unavailable(&'static str),
-    #[error("the entity '{0}' cannot be sent events; this version of the server has no entities")]
-    EventToEntity(String),
-    #[error("a timer has no fireAt")]
-    NoFireAt,
-    #[error("an orchestration cannot complete with the status {0}")]
-    NoEnd(i32),
-    #[error("numEventsProcessed is {0}, but must not be negative")]
-    NegativeEvents(i32),
-}
+use super::encoded;
+use crate::refusals::Refusal;
+use crate::refusals::rows::{
+    CHILD_INPUT, END_REASON, END_RESULT, END_STATUS, REWIND_ACTION, SEND_DATA, SEND_TARGET,
+    TASK_INPUT, TIMER_AT, TURN_ACTION, TURN_EVENTS, TURN_STATUS,
+};
+use crate::refusals::rules::{
+    ACTION_UNAVAILABLE, ACTION_UNKNOWN, EVENT_TO_ENTITY, NEGATIVE_EVENTS, NO_END, NO_FIRE_AT,
+};
 
 /// `now` is for carried-over events that have no time of their own.
 pub(crate) fn answer(
@@ -51,16 +40,17 @@ pub(crate) fn answer(
         .map(|action| decided(action, now, payload_bytes_max))
         .collect();
     let mut refuse = |refusal: Refusal| actions.push(refused(refusal.to_string()));
-    let custom_status = payload("customStatus", response.custom_status, payload_bytes_max)
-        .unwrap_or_else(|invalid| {
-            refuse(invalid.into());
+    let custom_status = TURN_STATUS
+        .payload(response.custom_status, payload_bytes_max)
+        .unwrap_or_else(|refusal| {
+            refuse(refusal);
             None
         });
     // Later parts carry a 0 that does not mean "none".
     let events_processed = match response.num_events_processed.filter(|_| first_part) {
         None => None,
         Some(count) => u32::try_from(count).map(Some).unwrap_or_else(|_| {
-            refuse(Refusal::NegativeEvents(count));
+            refuse(TURN_EVENTS.refuse(&NEGATIVE_EVENTS, count));
             None
         }),
     };
@@ -92,7 +82,7 @@ fn decided(action: OrchestratorAction, now: Timestamp, payload_bytes_max: usize)
     let id = action.id;
     let action = match action.orchestrator_action_type {
         Some(kind) => self::action(kind, now, payload_bytes_max),
-        None => Err(Refusal::UnknownAction { id }),
+        None => Err(TURN_ACTION.refuse(&ACTION_UNKNOWN, id)),
     };
     Decided {
         id,
@@ -110,30 +100,32 @@ fn action(
         Kind::ScheduleTask(task) => Action::ScheduleTask {
             name: task.name,
             version: task.version,
-            input: payload("input", task.input, payload_bytes_max)?,
+            input: TASK_INPUT.payload(task.input, payload_bytes_max)?,
             tags: task.tags,
             trace: encoded(task.parent_trace_context),
         },
         Kind::CreateTimer(timer) => {
-            let fire_at = timer.fire_at.ok_or(Refusal::NoFireAt)?;
+            let fire_at = timer
+                .fire_at
+                .ok_or_else(|| TIMER_AT.refuse(&NO_FIRE_AT, ""))?;
             Action::CreateTimer {
-                fire_at: timestamp("fireAt", fire_at)?,
+                fire_at: TIMER_AT.timestamp(fire_at)?,
             }
         }
         Kind::CreateSubOrchestration(child) => Action::CreateChild {
             instance: child.instance_id,
             name: child.name,
             version: child.version,
-            input: payload("input", child.input, payload_bytes_max)?,
+            input: CHILD_INPUT.payload(child.input, payload_bytes_max)?,
             tags: child.tags,
             trace: encoded(child.parent_trace_context),
         },
         Kind::SendEvent(event) => {
             let instance = event.instance.unwrap_or_default().instance_id;
             if instance.starts_with('@') {
-                return Err(Refusal::EventToEntity(instance));
+                return Err(SEND_TARGET.refuse(&EVENT_TO_ENTITY, format_args!("'{instance}'")));
             }
-            let data = payload("data", event.data, payload_bytes_max)?;
+            let data = SEND_DATA.payload(event.data, payload_bytes_max)?;
             Action::SendEvent {
                 instance,
                 name: event.name,
@@ -142,12 +134,12 @@ fn action(
         }
         Kind::TerminateOrchestration(terminate) => Action::Terminate {
             instance: terminate.instance_id,
-            reason: payload("reason", terminate.reason, payload_bytes_max)?,
+            reason: END_REASON.payload(terminate.reason, payload_bytes_max)?,
             recurse: terminate.recurse,
         },
         Kind::CompleteOrchestration(complete) => completion(complete, now, payload_bytes_max)?,
-        Kind::SendEntityMessage(_) => return Err(Refusal::Unavailable("sending to an entity")),
-        Kind::RewindOrchestration(_) => return Err(Refusal::Unavailable("rewinding")),
+        Kind::SendEntityMessage(message) => entities::entity_message(message, payload_bytes_max)?,
+        Kind::RewindOrchestration(_) => return Err(REWIND_ACTION.refuse(&ACTION_UNAVAILABLE, "")),
     })
 }
 
@@ -157,7 +149,7 @@ fn completion(
     payload_bytes_max: usize,
 ) -> Result<Action, Refusal> {
     let number = complete.orchestration_status;
-    let result = payload("result", complete.result, payload_bytes_max)?;
+    let result = END_RESULT.payload(complete.result, payload_bytes_max)?;
     if number == OrchestrationStatus::ContinuedAsNew as i32 {
         let carryover = complete.carryover_events.into_iter();
         return Ok(Action::ContinueAsNew {
@@ -174,7 +166,7 @@ fn completion(
             result,
             failure: encoded(complete.failure_details),
         }),
-        Some(_) | None => Err(Refusal::NoEnd(number)),
+        Some(_) | None => Err(END_STATUS.refuse(&NO_END, number)),
     }
 }
 

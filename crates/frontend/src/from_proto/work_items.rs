@@ -4,7 +4,15 @@ use longhaul_partition::{Capabilities, Filters, NameFilter, SessionSpec};
 use longhaul_proto::sidecar::{GetWorkItemsRequest, WorkItemFilters, WorkerCapability};
 use longhaul_types::HubId;
 
-use super::{FILTERS_MAX, Invalid, WORK_ITEMS_PER_STREAM_MAX};
+use crate::refusals::rows::{
+    FILTER_ACTIVITIES, FILTER_ENTITIES, FILTER_ORCHESTRATIONS, WORK_ACTIVITIES, WORK_ENTITIES,
+    WORK_TURNS,
+};
+use crate::refusals::rules::FILTER_COUNT;
+use crate::refusals::{Refusal, Row};
+
+/// Work items of one kind that may be out on one stream, whatever it asks for.
+const WORK_ITEMS_PER_STREAM_MAX: u32 = 10_000;
 
 /// `default_limit` stands for 0.
 pub(crate) fn session_spec(
@@ -12,25 +20,13 @@ pub(crate) fn session_spec(
     hub: HubId,
     worker_id: Option<String>,
     default_limit: u32,
-) -> Result<SessionSpec, Invalid> {
-    let limit = |field, value: i32| match u32::try_from(value) {
-        Ok(0) => Ok(default_limit),
-        Ok(limit) => Ok(limit.min(WORK_ITEMS_PER_STREAM_MAX)),
-        Err(_) => Err(Invalid::NegativeLimit { field, value }),
-    };
+) -> Result<SessionSpec, Refusal> {
+    let limit =
+        |row: &'static Row, value| row.limit(value, default_limit, WORK_ITEMS_PER_STREAM_MAX);
     let limits = [
-        limit(
-            "maxConcurrentOrchestrationWorkItems",
-            request.max_concurrent_orchestration_work_items,
-        )?,
-        limit(
-            "maxConcurrentActivityWorkItems",
-            request.max_concurrent_activity_work_items,
-        )?,
-        limit(
-            "maxConcurrentEntityWorkItems",
-            request.max_concurrent_entity_work_items,
-        )?,
+        limit(&WORK_TURNS, request.max_concurrent_orchestration_work_items)?,
+        limit(&WORK_ACTIVITIES, request.max_concurrent_activity_work_items)?,
+        limit(&WORK_ENTITIES, request.max_concurrent_entity_work_items)?,
     ];
     let history_streaming = WorkerCapability::HistoryStreaming as i32;
     Ok(SessionSpec {
@@ -44,35 +40,37 @@ pub(crate) fn session_spec(
     })
 }
 
-fn filters(filters: WorkItemFilters) -> Result<Filters, Invalid> {
-    let named = |(name, versions)| NameFilter { name, versions };
-    bounded("orchestrations", filters.orchestrations.len())?;
-    bounded("activities", filters.activities.len())?;
-    bounded("entities", filters.entities.len())?;
+fn filters(filters: WorkItemFilters) -> Result<Filters, Refusal> {
+    let WorkItemFilters {
+        orchestrations,
+        activities,
+        entities,
+    } = filters;
+    let orchestrations = orchestrations.into_iter().map(|it| (it.name, it.versions));
+    let activities = activities.into_iter().map(|it| (it.name, it.versions));
+    let entities = entities.into_iter().map(|it| (it.name, Vec::new()));
     Ok(Filters {
-        orchestrations: filters
-            .orchestrations
-            .into_iter()
-            .map(|filter| named((filter.name, filter.versions)))
-            .collect(),
-        activities: filters
-            .activities
-            .into_iter()
-            .map(|filter| named((filter.name, filter.versions)))
-            .collect(),
-        entities: filters
-            .entities
-            .into_iter()
-            .map(|filter| named((filter.name, Vec::new())))
-            .collect(),
+        orchestrations: names(&FILTER_ORCHESTRATIONS, orchestrations)?,
+        activities: names(&FILTER_ACTIVITIES, activities)?,
+        entities: names(&FILTER_ENTITIES, entities)?,
     })
 }
 
-fn bounded(field: &'static str, count: usize) -> Result<(), Invalid> {
-    if count > FILTERS_MAX {
-        return Err(Invalid::TooManyFilters { field, count });
-    }
-    Ok(())
+fn names(
+    row: &'static Row,
+    named: impl ExactSizeIterator<Item = (String, Vec<String>)>,
+) -> Result<Vec<NameFilter>, Refusal> {
+    row.count(&FILTER_COUNT, named.len())?;
+    let mut count_of_versions = 0;
+    named
+        .map(|(name, versions)| {
+            count_of_versions += versions.len();
+            row.count(&FILTER_COUNT, count_of_versions)?;
+            row.short(&name)?;
+            versions.iter().try_for_each(|version| row.short(version))?;
+            Ok(NameFilter { name, versions })
+        })
+        .collect()
 }
 
 #[cfg(test)]
@@ -80,8 +78,9 @@ mod tests {
     use longhaul_proto::sidecar::{ActivityFilter, EntityFilter, OrchestrationFilter};
 
     use super::*;
+    use crate::refusals::rules::{FILTERS_MAX, NAME_BYTES_MAX, NAME_LENGTH, NEGATIVE_LIMIT};
 
-    fn spec(request: GetWorkItemsRequest) -> Result<SessionSpec, Invalid> {
+    fn spec(request: GetWorkItemsRequest) -> Result<SessionSpec, Refusal> {
         session_spec(request, HubId(2), Some("host,1,ab".to_owned()), 100)
     }
 
@@ -101,11 +100,14 @@ mod tests {
             limits(1, 0, i32::MAX),
             Ok([1, 100, WORK_ITEMS_PER_STREAM_MAX])
         );
-        for refused in [limits(-1, 1, 1), limits(1, i32::MIN, 1), limits(1, 1, -5)] {
-            assert!(
-                matches!(refused, Err(Invalid::NegativeLimit { .. })),
-                "{refused:?}"
-            );
+        let cases = [
+            (limits(-1, 1, 1), &WORK_TURNS),
+            (limits(1, i32::MIN, 1), &WORK_ACTIVITIES),
+            (limits(1, 1, -5), &WORK_ENTITIES),
+        ];
+        for (limits, row) in cases {
+            let refusal = limits.expect_err("negative");
+            assert!(refusal.is(row, &NEGATIVE_LIMIT), "{refusal}");
         }
     }
 
@@ -156,18 +158,52 @@ mod tests {
             }],
         };
         assert_eq!(got, Ok(expected));
-        let many = vec![EntityFilter::default(); FILTERS_MAX + 1];
-        let refused = filters(WorkItemFilters {
-            entities: many,
+    }
+
+    #[test]
+    fn filters_have_bounds() {
+        let entities = |entities| WorkItemFilters {
+            entities,
             ..Default::default()
-        });
-        assert!(matches!(
-            refused,
-            Err(Invalid::TooManyFilters {
-                field: "entities",
-                ..
-            })
-        ));
+        };
+        let activity = |activity| WorkItemFilters {
+            activities: vec![activity],
+            ..Default::default()
+        };
+        let long = || "x".repeat(NAME_BYTES_MAX + 1);
+        let cases = [
+            (
+                entities(vec![EntityFilter::default(); FILTERS_MAX + 1]),
+                &FILTER_ENTITIES,
+                &FILTER_COUNT,
+            ),
+            (
+                entities(vec![EntityFilter { name: long() }]),
+                &FILTER_ENTITIES,
+                &NAME_LENGTH,
+            ),
+            (
+                activity(ActivityFilter {
+                    name: "A".into(),
+                    versions: vec![String::new(); FILTERS_MAX + 1],
+                }),
+                &FILTER_ACTIVITIES,
+                &FILTER_COUNT,
+            ),
+            (
+                activity(ActivityFilter {
+                    name: "A".into(),
+                    versions: vec![long()],
+                }),
+                &FILTER_ACTIVITIES,
+                &NAME_LENGTH,
+            ),
+        ];
+        for (case, row, rule) in cases {
+            let refusal = filters(case).expect_err("too much");
+            assert!(refusal.is(row, rule), "{refusal}");
+        }
+        assert!(filters(entities(vec![EntityFilter::default(); FILTERS_MAX])).is_ok());
     }
 
     #[test]

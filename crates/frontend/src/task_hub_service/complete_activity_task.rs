@@ -1,12 +1,13 @@
 //! CompleteActivityTask: the result of an activity.
 
-use longhaul_partition::{ActivityLease, Partition};
+use longhaul_partition::{ActivityLease, Partition, WorkKind};
 use longhaul_proto::sidecar::{ActivityResponse, CompleteTaskResponse};
 use longhaul_types::HubId;
 use tonic::{Request, Status};
 
 use super::TaskHubService;
 use crate::from_proto;
+use crate::refusals::rows::ANSWER_ID;
 use crate::status::{self, Repeat};
 
 /// A result that nobody waits for any more is taken without effect: the .NET worker repeats calls whose answer was
@@ -36,13 +37,13 @@ fn lease<'a>(
 ) -> Result<Option<(&'a Partition, ActivityLease)>, Status> {
     let partitions = &service.dependencies.partitions;
     if response.completion_token.is_empty() {
-        let key = from_proto::orchestration(hub, &response.instance_id)?;
+        let key = ANSWER_ID.orchestration(hub, &response.instance_id)?;
         let partition = partitions.home(&key);
         let lease = partition.activity_lease_of(&key, response.task_id);
         return Ok(lease.map(|lease| (partition, lease)));
     }
     Ok(partitions
-        .by_token(&response.completion_token)
+        .by_token(hub, WorkKind::Activity, &response.completion_token)
         .and_then(|(partition, id)| {
             let lease = partition.activity_lease(id)?;
             Some((partition, lease))

@@ -6,14 +6,16 @@
 //! ```
 
 use longhaul_engine::turn::Answer;
-use longhaul_partition::{AbandonDelay, LeaseId, Partition, TurnLease};
+use longhaul_partition::{AbandonDelay, LeaseId, Partition, TurnLease, WorkKind};
 use longhaul_proto::sidecar::{CompleteTaskResponse, OrchestratorResponse};
 use longhaul_types::HubId;
 use prost::Message;
 use tonic::{Request, Status};
 
 use super::TaskHubService;
-use crate::from_proto::{self, Invalid};
+use crate::from_proto;
+use crate::refusals::rows::{ANSWER_ID, PART_TOKEN};
+use crate::refusals::rules::REQUIRED;
 use crate::status::{self, Repeat};
 
 /// An answer that is not wanted any more is taken without effect: the .NET worker repeats calls whose answer was lost,
@@ -26,11 +28,11 @@ pub(super) async fn call(
     let response = request.into_inner();
     if response.completion_token.is_empty() {
         without_token(service, hub, response).await?;
-    } else if let Some((partition, delivery)) = service
-        .dependencies
-        .partitions
-        .by_token(&response.completion_token)
-    {
+    } else if let Some((partition, delivery)) = service.dependencies.partitions.by_token(
+        hub,
+        WorkKind::Orchestration,
+        &response.completion_token,
+    ) {
         match part(&response) {
             Part::LostHistory => partition.abandon(delivery, AbandonDelay::None),
             Part::Partial { index } => keep(service, partition, delivery, index, response).await?,
@@ -81,12 +83,9 @@ async fn without_token(
     response: OrchestratorResponse,
 ) -> Result<(), Status> {
     if part(&response) != Part::Last {
-        return Err(Invalid::Missing {
-            field: "completionToken",
-        }
-        .into());
+        return Err(PART_TOKEN.refuse(&REQUIRED, "").into());
     }
-    let key = from_proto::orchestration(hub, &response.instance_id)?;
+    let key = ANSWER_ID.orchestration(hub, &response.instance_id)?;
     let partition = service.dependencies.partitions.home(&key);
     match partition.turn_lease_of(&key) {
         Some(lease) => complete(partition, lease, answer(service, response)).await,

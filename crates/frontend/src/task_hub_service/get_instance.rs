@@ -5,7 +5,7 @@ use longhaul_proto::sidecar::{GetInstanceRequest, GetInstanceResponse};
 use tonic::{Request, Status};
 
 use super::TaskHubService;
-use crate::from_proto::instance;
+use crate::refusals::rows::INSTANCE_ID;
 use crate::status;
 use crate::to_proto::{Detail, orchestration_state};
 
@@ -16,7 +16,7 @@ pub(super) async fn call(
 ) -> Result<GetInstanceResponse, Status> {
     let hub = service.hub(request.metadata())?;
     let request = request.into_inner();
-    let key = instance(hub, &request.instance_id)?;
+    let key = INSTANCE_ID.instance(hub, &request.instance_id)?;
     if key.id.is_entity() {
         return Ok(missing());
     }

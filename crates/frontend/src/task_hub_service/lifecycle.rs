@@ -9,6 +9,7 @@ use tonic::{Request, Status};
 
 use super::TaskHubService;
 use crate::from_proto;
+use crate::refusals::rows::ORCHESTRATION_ID;
 use crate::status::{self, Repeat};
 
 pub(super) async fn terminate(
@@ -17,7 +18,7 @@ pub(super) async fn terminate(
 ) -> Result<TerminateResponse, Status> {
     let hub = service.hub(request.metadata())?;
     let request = request.into_inner();
-    let key = from_proto::orchestration(hub, &request.instance_id)?;
+    let key = ORCHESTRATION_ID.orchestration(hub, &request.instance_id)?;
     let max = service.dependencies.config.payload_bytes_max;
     propose(
         service,
@@ -34,7 +35,7 @@ pub(super) async fn suspend(
 ) -> Result<SuspendResponse, Status> {
     let hub = service.hub(request.metadata())?;
     let request = request.into_inner();
-    let key = from_proto::orchestration(hub, &request.instance_id)?;
+    let key = ORCHESTRATION_ID.orchestration(hub, &request.instance_id)?;
     let max = service.dependencies.config.payload_bytes_max;
     propose(
         service,
@@ -51,7 +52,7 @@ pub(super) async fn resume(
 ) -> Result<ResumeResponse, Status> {
     let hub = service.hub(request.metadata())?;
     let request = request.into_inner();
-    let key = from_proto::orchestration(hub, &request.instance_id)?;
+    let key = ORCHESTRATION_ID.orchestration(hub, &request.instance_id)?;
     let max = service.dependencies.config.payload_bytes_max;
     propose(
         service,

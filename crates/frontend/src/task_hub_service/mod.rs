@@ -4,24 +4,38 @@
 //! extra boxes on this path: a call costs what the transport costs.
 
 mod abandon;
+mod clean_entity_storage;
 mod complete_activity_task;
+mod complete_entity_task;
 mod complete_orchestrator_task;
+mod create_task_hub;
+mod delete_task_hub;
+mod get_entity;
 mod get_instance;
 mod get_work_items;
 mod lifecycle;
+mod list_instance_ids;
+mod pages;
+mod purge_instances;
+mod query_entities;
+mod query_instances;
 mod raise_event;
+mod restart_instance;
+mod rewind_instance;
+mod signal_entity;
+mod skip_graceful;
 mod start_instance;
 mod stream_instance_history;
 mod wait_for_instance;
 
 use std::sync::Arc;
 
-use longhaul_partition::{Clock, Partitions, Randomness};
+use longhaul_partition::{Clock, Partitions, Randomness, WorkKind};
 use longhaul_proto::sidecar::*;
 use longhaul_proto::spliced::task_hub_sidecar_service_server::{
     TaskHubSidecarService, TaskHubSidecarServiceServer,
 };
-use longhaul_types::{ExecutionId, HubId};
+use longhaul_types::{ExecutionId, HubId, HubName};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tonic::metadata::MetadataMap;
@@ -111,10 +125,13 @@ impl TaskHubService {
         }
     }
 
-    /// An RPC that is part of the contract but not of this server.
-    async fn not_served<T, R>(&self, rpc: Rpc, _: Request<T>) -> Result<Response<R>, Status> {
-        self.answer(rpc, async { Err(status::not_served(rpc.name())) })
-            .await
+    /// The same, with its name as the call has it.
+    fn named_hub(&self, metadata: &MetadataMap) -> Result<(HubName, HubId), Status> {
+        let Dependencies { hubs, config, .. } = &self.dependencies;
+        let named = metadata::task_hub(metadata)?;
+        let name = named.unwrap_or_else(|| config.default_hub.clone());
+        let id = hubs.resolve(&name)?;
+        Ok((name, id))
     }
 
     fn check_not_draining(&self) -> Result<(), Status> {
@@ -125,9 +142,13 @@ impl TaskHubService {
     }
 
     fn fresh_id(&self) -> ExecutionId {
+        ExecutionId::from_random(self.random_bytes())
+    }
+
+    fn random_bytes(&self) -> [u8; 16] {
         let mut bytes = [0; 16];
         self.dependencies.randomness.fill(&mut bytes);
-        ExecutionId::from_random(bytes)
+        bytes
     }
 }
 
@@ -217,35 +238,40 @@ impl TaskHubSidecarService for TaskHubService {
         &self,
         request: Request<RestartInstanceRequest>,
     ) -> Answered<RestartInstanceResponse> {
-        self.not_served(Rpc::RestartInstance, request).await
+        self.answer(Rpc::RestartInstance, restart_instance::call(self, request))
+            .await
     }
 
     async fn rewind_instance(
         &self,
         request: Request<RewindInstanceRequest>,
     ) -> Answered<RewindInstanceResponse> {
-        self.not_served(Rpc::RewindInstance, request).await
+        self.answer(Rpc::RewindInstance, rewind_instance::call(self, request))
+            .await
     }
 
     async fn query_instances(
         &self,
         request: Request<QueryInstancesRequest>,
     ) -> Answered<QueryInstancesResponse> {
-        self.not_served(Rpc::QueryInstances, request).await
+        self.answer(Rpc::QueryInstances, query_instances::call(self, request))
+            .await
     }
 
     async fn list_instance_ids(
         &self,
         request: Request<ListInstanceIdsRequest>,
     ) -> Answered<ListInstanceIdsResponse> {
-        self.not_served(Rpc::ListInstanceIds, request).await
+        self.answer(Rpc::ListInstanceIds, list_instance_ids::call(self, request))
+            .await
     }
 
     async fn purge_instances(
         &self,
         request: Request<PurgeInstancesRequest>,
     ) -> Answered<PurgeInstancesResponse> {
-        self.not_served(Rpc::PurgeInstances, request).await
+        self.answer(Rpc::PurgeInstances, purge_instances::call(self, request))
+            .await
     }
 
     async fn stream_instance_history(
@@ -263,8 +289,11 @@ impl TaskHubSidecarService for TaskHubService {
         &self,
         request: Request<SkipGracefulOrchestrationTerminationsRequest>,
     ) -> Answered<SkipGracefulOrchestrationTerminationsResponse> {
-        self.not_served(Rpc::SkipGracefulOrchestrationTerminations, request)
-            .await
+        self.answer(
+            Rpc::SkipGracefulOrchestrationTerminations,
+            skip_graceful::call(self, request),
+        )
+        .await
     }
 
     async fn get_work_items(
@@ -299,15 +328,14 @@ impl TaskHubSidecarService for TaskHubService {
         .await
     }
 
-    /// No entity work item is ever given out, so whatever comes here is stale.
     async fn complete_entity_task(
         &self,
         request: Request<EntityBatchResult>,
     ) -> Answered<CompleteTaskResponse> {
-        self.answer(Rpc::CompleteEntityTask, async {
-            self.hub(request.metadata())?;
-            Ok(CompleteTaskResponse {})
-        })
+        self.answer(
+            Rpc::CompleteEntityTask,
+            complete_entity_task::call(self, request),
+        )
         .await
     }
 
@@ -319,6 +347,7 @@ impl TaskHubSidecarService for TaskHubService {
             abandon::call(
                 self,
                 request.metadata(),
+                WorkKind::Activity,
                 &request.get_ref().completion_token,
             )?;
             Ok(AbandonActivityTaskResponse {})
@@ -334,6 +363,7 @@ impl TaskHubSidecarService for TaskHubService {
             abandon::call(
                 self,
                 request.metadata(),
+                WorkKind::Orchestration,
                 &request.get_ref().completion_token,
             )?;
             Ok(AbandonOrchestrationTaskResponse {})
@@ -341,13 +371,17 @@ impl TaskHubSidecarService for TaskHubService {
         .await
     }
 
-    /// No entity work item is ever given out, so whatever comes here is stale.
     async fn abandon_task_entity_work_item(
         &self,
         request: Request<AbandonEntityTaskRequest>,
     ) -> Answered<AbandonEntityTaskResponse> {
         self.answer(Rpc::AbandonTaskEntityWorkItem, async {
-            self.hub(request.metadata())?;
+            abandon::call(
+                self,
+                request.metadata(),
+                WorkKind::Entity,
+                &request.get_ref().completion_token,
+            )?;
             Ok(AbandonEntityTaskResponse {})
         })
         .await
@@ -357,38 +391,49 @@ impl TaskHubSidecarService for TaskHubService {
         &self,
         request: Request<SignalEntityRequest>,
     ) -> Answered<SignalEntityResponse> {
-        self.not_served(Rpc::SignalEntity, request).await
+        self.answer(Rpc::SignalEntity, signal_entity::call(self, request))
+            .await
     }
 
     async fn get_entity(&self, request: Request<GetEntityRequest>) -> Answered<GetEntityResponse> {
-        self.not_served(Rpc::GetEntity, request).await
+        self.answer(Rpc::GetEntity, get_entity::call(self, request))
+            .await
     }
 
     async fn query_entities(
         &self,
         request: Request<QueryEntitiesRequest>,
     ) -> Answered<QueryEntitiesResponse> {
-        self.not_served(Rpc::QueryEntities, request).await
+        self.answer(Rpc::QueryEntities, query_entities::call(self, request))
+            .await
     }
 
     async fn clean_entity_storage(
         &self,
         request: Request<CleanEntityStorageRequest>,
     ) -> Answered<CleanEntityStorageResponse> {
-        self.not_served(Rpc::CleanEntityStorage, request).await
+        self.answer(Rpc::CleanEntityStorage, async {
+            clean_entity_storage::call(self, &request)
+        })
+        .await
     }
 
     async fn create_task_hub(
         &self,
         request: Request<CreateTaskHubRequest>,
     ) -> Answered<CreateTaskHubResponse> {
-        self.not_served(Rpc::CreateTaskHub, request).await
+        self.answer(Rpc::CreateTaskHub, create_task_hub::call(self, request))
+            .await
     }
 
     async fn delete_task_hub(
         &self,
         request: Request<DeleteTaskHubRequest>,
     ) -> Answered<DeleteTaskHubResponse> {
-        self.not_served(Rpc::DeleteTaskHub, request).await
+        self.answer(Rpc::DeleteTaskHub, delete_task_hub::call(self, request))
+            .await
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,6 +5,7 @@ use tonic::{Request, Status};
 
 use super::TaskHubService;
 use crate::from_proto;
+use crate::refusals::rows::ORCHESTRATION_ID;
 use crate::status::{self, Repeat};
 
 /// Events have no id: one that may have arrived is never answered with UNAVAILABLE, after which clients send it again
@@ -16,7 +17,7 @@ pub(super) async fn call(
     let dependencies = &service.dependencies;
     let hub = service.hub(request.metadata())?;
     let request = request.into_inner();
-    let key = from_proto::orchestration(hub, &request.instance_id)?;
+    let key = ORCHESTRATION_ID.orchestration(hub, &request.instance_id)?;
     let max = dependencies.config.payload_bytes_max;
     let command = from_proto::raise_event(key.clone(), request, dependencies.clock.now(), max)?;
     let partition = dependencies.partitions.home(&key);

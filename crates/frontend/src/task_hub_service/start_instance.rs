@@ -6,6 +6,7 @@ use tonic::{Request, Status};
 
 use super::TaskHubService;
 use crate::from_proto::{NewInstance, create_instance};
+use crate::spans;
 use crate::status::{self, Repeat};
 
 pub(super) async fn call(
@@ -14,6 +15,7 @@ pub(super) async fn call(
 ) -> Result<CreateInstanceResponse, Status> {
     let dependencies = &service.dependencies;
     let hub = service.hub(request.metadata())?;
+    spans::caller(request.get_ref().parent_trace_context.as_ref());
     let NewInstance {
         create,
         recognisable,

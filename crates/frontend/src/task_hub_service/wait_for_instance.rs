@@ -10,7 +10,7 @@ use tonic::{Request, Status};
 
 use super::TaskHubService;
 use super::get_instance::{existing, missing};
-use crate::from_proto::instance;
+use crate::refusals::rows::INSTANCE_ID;
 use crate::to_proto::Detail;
 use crate::{metadata, status};
 
@@ -42,7 +42,7 @@ async fn wait(
     let timeout = metadata::timeout(request.metadata());
     let hub = service.hub(request.metadata())?;
     let request = request.into_inner();
-    let key = instance(hub, &request.instance_id)?;
+    let key = INSTANCE_ID.instance(hub, &request.instance_id)?;
     if key.id.is_entity() {
         return Ok(missing());
     }

@@ -54,7 +54,7 @@ pub(crate) fn encode_activity(
         }
     }
     let (id, execution) = (key.id.as_str(), activity.execution.as_str());
-    let instance_len = len_of(id.len()) + len_of_string_value(execution);
+    let instance_len = len_of(id.len()) + len_of_string_value(execution.len());
     let len = from_event + len_of(instance_len) + len_of_int32(activity.task_id);
     Ok(work_item(ACTIVITY_REQUEST, len, token, |out| {
         put_kept(out, scheduled);

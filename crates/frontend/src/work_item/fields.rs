@@ -13,13 +13,9 @@ pub(super) fn len_of(len: usize) -> usize {
     1 + varint_len(len as u64) + len
 }
 
-/// Bytes of a `StringValue` field with a number below 16.
-pub(super) fn len_of_string_value(text: &str) -> usize {
-    len_of(if text.is_empty() {
-        0
-    } else {
-        len_of(text.len())
-    })
+/// Bytes of a `StringValue` field with a number below 16 and `len` bytes of text.
+pub(super) fn len_of_string_value(len: usize) -> usize {
+    len_of(if len == 0 { 0 } else { len_of(len) })
 }
 
 /// Bytes of an `int32` field with a number below 16.

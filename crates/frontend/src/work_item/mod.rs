@@ -7,6 +7,7 @@
 //!          │                       └ 5 entityParameters, 6 requiresHistoryStreaming, 8 trace context
 //!          ├ 2 activityRequest       fields of the stored TaskScheduled event, renumbered
 //!          ├ 4 healthPing
+//!          ├ 5 entityRequestV2       instance, state, and the operations' events as they are stored
 //!          └ 10 completionToken
 //! ```
 //!
@@ -14,6 +15,7 @@
 //! result against what the wire library builds.
 
 mod activity;
+mod batch;
 mod fields;
 mod turn;
 
@@ -25,6 +27,7 @@ use longhaul_engine::history::wire::{put_bytes, put_varint};
 use longhaul_proto::raw::EncodedWorkItem;
 
 pub(crate) use activity::encode_activity;
+pub(crate) use batch::encode_batch;
 pub(crate) use fields::MalformedEvent;
 pub(crate) use turn::{PastEvents, encode_turn};
 

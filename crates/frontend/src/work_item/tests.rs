@@ -2,15 +2,16 @@
 
 use bytes::{Bytes, BytesMut};
 use longhaul_engine::InstanceKey;
+use longhaul_engine::batch::{Batch, BatchContext};
 use longhaul_engine::dispatch::{Turn, TurnContext};
 use longhaul_engine::history::{event, frame};
 use longhaul_engine::instance::Activity;
 use longhaul_proto::sidecar::history_event::EventType;
 use longhaul_proto::sidecar::work_item::Request;
 use longhaul_proto::sidecar::{
-    ActivityRequest, EventRaisedEvent, HealthPing, HistoryEvent, OrchestrationInstance,
-    OrchestrationTraceContext, OrchestratorEntityParameters, OrchestratorRequest,
-    OrchestratorStartedEvent, TaskScheduledEvent, TraceContext, WorkItem,
+    ActivityRequest, EntityRequest, EventRaisedEvent, HealthPing, HistoryEvent,
+    OrchestrationInstance, OrchestrationTraceContext, OrchestratorEntityParameters,
+    OrchestratorRequest, OrchestratorStartedEvent, TaskScheduledEvent, TraceContext, WorkItem,
 };
 use longhaul_types::{ExecutionId, HubId, InstanceId, Timestamp};
 use proptest::prelude::*;
@@ -69,6 +70,7 @@ impl Parts {
                 tags: None,
                 parent: None,
                 history_bytes: past.iter().map(|run| run.len() as u64).sum(),
+                history_events: 0,
             },
             past,
             new: self
@@ -336,6 +338,58 @@ fn orchestration_trace() -> impl Strategy<Value = OrchestrationTraceContext> {
     })
 }
 
+/// What a batch is made of, in the wire library's types.
+#[derive(Debug, Clone)]
+struct BatchParts {
+    id: String,
+    execution: String,
+    state: Option<String>,
+    operations: Vec<HistoryEvent>,
+    token: String,
+}
+
+impl BatchParts {
+    fn check(&self) {
+        let events = self.operations.iter().map(|it| it.encode_to_vec().into());
+        let batch = Batch {
+            context: BatchContext {
+                key: InstanceKey::new(HubId(1), InstanceId::trusted(self.id.as_str())),
+                batch: 3,
+                execution: ExecutionId::new(self.execution.as_str()),
+                operations: Vec::new(),
+            },
+            state: self.state.clone().map(Bytes::from),
+            events: events.collect(),
+        };
+        let expected = WorkItem {
+            request: Some(Request::EntityRequestV2(EntityRequest {
+                instance_id: self.id.clone(),
+                execution_id: self.execution.clone(),
+                entity_state: self.state.clone(),
+                operation_requests: self.operations.clone(),
+            })),
+            completion_token: self.token.clone(),
+        };
+        let encoded = encode_batch(&batch, &self.token);
+        let decoded = WorkItem::decode(encoded.0.as_ref()).expect("decodes");
+        assert_eq!(decoded, expected);
+    }
+}
+
+#[test]
+fn a_batch_tells_no_state_from_an_empty_one() {
+    for state in [None, Some(""), Some("{}")] {
+        BatchParts {
+            id: "@counter@a".into(),
+            execution: "e".into(),
+            state: state.map(str::to_owned),
+            operations: vec![raised(Timestamp::EPOCH, "op", None)],
+            token: "t".into(),
+        }
+        .check();
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
@@ -366,6 +420,17 @@ proptest! {
     ) {
         let scheduled = TaskScheduledEvent { name, version, input, parent_trace_context, tags };
         ActivityParts { id, execution, task_id, scheduled, token }.check();
+    }
+
+    #[test]
+    fn any_batch_is_what_the_wire_library_builds(
+        id in nonempty(),
+        execution in nonempty(),
+        state in proptest::option::of(text()),
+        operations in proptest::collection::vec(some_event(), 0..6),
+        token in nonempty(),
+    ) {
+        BatchParts { id, execution, state, operations, token }.check();
     }
 
     #[test]

@@ -46,7 +46,7 @@ pub(crate) fn encode_turn(turn: &Turn, token: &str, past: PastEvents) -> Encoded
     };
     let started_len = len_of_started(context.started_at);
     let len = len_of(id.len())
-        + len_of_string_value(execution)
+        + len_of_string_value(execution.len())
         + past_runs.iter().map(Bytes::len).sum::<usize>()
         + len_of(started_len)
         + turn

@@ -115,6 +115,7 @@ fn turn(history_bytes: u64) -> Claimed {
             tags: None,
             parent: None,
             history_bytes,
+            history_events: 0,
         },
         past: vec![],
         new: vec![],

@@ -4,43 +4,39 @@
 //!   ready ──► queued ──claim──► out ──committed──► gone (ready again if more has come)
 //!               ▲                │
 //!               ├── stream lost ─┤  at once, in front
-//!               └─ delayed ◄─────┘  abandoned: after 1, 2, 4 … 60 s
+//!               └─ delayed ◄─────┘  abandoned: after 1, 2, 4 … 60 s; parked after too many times
 //! ```
 //!
-//! An instance has at most one turn queued, delayed or out. Queue entries are hints: what they stand for is looked up
-//! again in the state when they are claimed.
+//! An item is queued, delayed or out, once, or it is not in hand. What a queue entry stands for is looked up again in the
+//! state when it is claimed.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
 use foldhash::{HashMap, HashSet};
+use longhaul_engine::batch::{BatchContext, take_batch};
 use longhaul_engine::dispatch as engine_dispatch;
 use longhaul_engine::{InstanceKey, TableFault, Tables};
 use longhaul_types::{HubId, PartitionId, Timestamp};
 
+use super::docket::{Docket, Place};
 use super::lane::{Class, Lane};
-use super::lease::{Body, Lease};
-use super::{
-    ActivityLease, Claimed, Item, LeaseId, Ready, SessionState, Share, TurnLease, WorkKind,
-    format_token,
-};
-
-/// Longest delay after abandons in a row.
-const DELAY_MAX: Duration = Duration::from_secs(60);
+use super::lease::{ActivityOut, Body, Lease};
+use super::setbacks::{Next, Patience, Setback};
+use super::{Claimed, Item, LeaseId, Ready, SessionState, Share, Tokens, WorkKind};
 
 #[derive(Debug)]
 pub(crate) struct Dispatcher {
     partition: PartitionId,
-    lanes: HashMap<(HubId, WorkKind), Lane<Queued>>,
+    tokens: Tokens,
+    patience: Patience,
+    docket: Docket,
+    lanes: HashMap<(HubId, WorkKind), Lane<InstanceKey, Queued>>,
     ready: Ready,
-    turns: HashMap<InstanceKey, TurnState>,
     leases: HashMap<u64, Lease>,
     by_session: HashMap<u64, HashSet<u64>>,
-    /// Abandons or losses in a row.
-    setbacks: HashMap<Item, u32>,
-    /// The stream that abandoned an item: others may take it first.
-    abandoned_by: HashMap<Item, u64>,
+    /// Of deliveries and tickets.
     last_number: u64,
     /// Became ready since the last look: who may have to be woken.
     woken: Vec<(HubId, WorkKind, Class)>,
@@ -49,18 +45,28 @@ pub(crate) struct Dispatcher {
 #[derive(Debug)]
 struct Queued {
     item: Item,
-    /// For a turn: must match its [`TurnState::Queued`].
+    /// Must match its [`Place::Queued`].
     ticket: u64,
-    /// The delivery that was lost and may still be answered.
-    lost: Option<u64>,
 }
 
-#[derive(Debug, PartialEq, Eq)]
-enum TurnState {
-    Queued { ticket: u64 },
-    Delayed,
-    Out { lease: u64 },
+/// Where an item joins its lane.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    Front,
+    Back,
 }
+
+/// An item that waits until it is offered again.
+#[derive(Debug)]
+pub(crate) struct Offer {
+    item: Item,
+    class: Class,
+    /// Must match its [`Place::Delayed`].
+    ticket: u64,
+}
+
+/// An offer and when to make it.
+pub(crate) type Delayed = (Offer, Duration);
 
 /// A stream asks for work.
 pub(crate) struct ClaimRequest<'a> {
@@ -76,22 +82,27 @@ pub(crate) struct ClaimRequest<'a> {
 pub(crate) enum Settled {
     /// It was committed, or found stale: the delivery is over.
     Over,
-    /// It had no effect: the delivery stands.
-    NotApplied,
+    /// It is not known to have had an effect: the delivery stands.
+    Unknown,
 }
 
 impl Dispatcher {
-    pub(crate) fn new(partition: PartitionId, ready: Ready) -> Self {
+    pub(crate) fn new(
+        partition: PartitionId,
+        ready: Ready,
+        tokens: Tokens,
+        patience: Patience,
+    ) -> Self {
         ready.clear();
         Self {
             partition,
+            tokens,
+            patience,
+            docket: Docket::default(),
             lanes: HashMap::default(),
             ready,
-            turns: HashMap::default(),
             leases: HashMap::default(),
             by_session: HashMap::default(),
-            setbacks: HashMap::default(),
-            abandoned_by: HashMap::default(),
             last_number: 0,
             woken: Vec::new(),
         }
@@ -102,47 +113,69 @@ impl Dispatcher {
         self.lanes.values().map(Lane::len).sum()
     }
 
+    /// Items parked, by kind.
+    pub(crate) fn parked(&self) -> [u64; 3] {
+        self.docket.parked()
+    }
+
     /// Who may have to be woken since the last call.
     pub(crate) fn take_woken(&mut self) -> Vec<(HubId, WorkKind, Class)> {
         std::mem::take(&mut self.woken)
     }
 
     pub(crate) fn offer_turn(&mut self, key: InstanceKey, class: Class) {
-        if !self.turns.contains_key(&key) {
-            self.queue(Item::Turn(key), class, None, false);
-        }
+        self.offer(Item::Turn(key), class);
+    }
+
+    pub(crate) fn offer_batch(&mut self, key: InstanceKey) {
+        let name = key.id.entity_name().unwrap_or_default();
+        let class = Class {
+            name: name.into(),
+            version: None,
+        };
+        self.offer(Item::Batch(key), class);
     }
 
     pub(crate) fn offer_activity(&mut self, key: InstanceKey, seq: u64, class: Class) {
-        self.queue(Item::Activity(key, seq), class, None, false);
+        self.offer(Item::Activity(key, seq), class);
+    }
+
+    fn offer(&mut self, item: Item, class: Class) {
+        if self.docket.place(&item).is_none() {
+            self.queue(item, class, None, End::Back);
+        }
     }
 
     /// A delay is over.
-    pub(crate) fn offer_delayed(&mut self, item: Item, class: Class) {
-        let over =
-            matches!(&item, Item::Turn(key) if self.turns.get(key) != Some(&TurnState::Delayed));
-        if over {
-            return;
+    pub(crate) fn offer_delayed(&mut self, offer: Offer) {
+        let Offer {
+            item,
+            class,
+            ticket,
+        } = offer;
+        if self.docket.place(&item) == Some(Place::Delayed { ticket }) {
+            self.queue(item, class, None, End::Back);
         }
-        self.queue(item, class, None, false);
     }
 
-    fn queue(&mut self, item: Item, class: Class, lost: Option<u64>, front: bool) {
-        self.last_number += 1;
-        let ticket = self.last_number;
-        if let Item::Turn(key) = &item {
-            self.turns.insert(key.clone(), TurnState::Queued { ticket });
-        }
+    fn queue(&mut self, item: Item, class: Class, lost: Option<u64>, end: End) {
+        let ticket = self.next_number();
+        self.docket.put(&item, Place::Queued { ticket, lost });
         let (hub, kind) = (item.key().hub, item.kind());
         let lane = self.lanes.entry((hub, kind)).or_default();
-        let queued = Queued { item, ticket, lost };
-        if front {
-            lane.push_front(&class, queued);
-        } else {
-            lane.push_back(&class, queued);
+        let flow = item.key().clone();
+        let queued = Queued { item, ticket };
+        match end {
+            End::Front => lane.push_front(&class, &flow, queued),
+            End::Back => lane.push_back(&class, &flow, queued),
         }
         self.ready.add(kind);
         self.woken.push((hub, kind, class));
+    }
+
+    fn next_number(&mut self) -> u64 {
+        self.last_number += 1;
+        self.last_number
     }
 
     /// Hands a stream its share of the items it takes; answers whether anything was left to others for its sake.
@@ -172,28 +205,36 @@ impl Dispatcher {
             let Some((class, queued)) = lane.pop(|class| session.admits(kind, class)) else {
                 break;
             };
-            let abandoned_here = self.abandoned_by.remove(&queued.item) == Some(session.id);
-            if abandoned_here && share.takers > 1 {
-                lane.push_front(&class, queued);
+            let Queued { item, ticket } = queued;
+            let abandoned_by = self
+                .docket
+                .get_mut(&item)
+                .and_then(|it| it.take_abandoned_by());
+            if abandoned_by == Some(session.id) && share.takers > 1 {
+                let flow = item.key().clone();
+                lane.push_front(&class, &flow, Queued { item, ticket });
                 return Ok(true);
             }
-            self.ready.subtract(kind);
-            if let Some(lost) = queued.lost {
+            self.ready.subtract(kind, 1);
+            let Some(Place::Queued { ticket: it, lost }) = self.docket.place(&item) else {
+                continue;
+            };
+            if it != ticket {
+                continue;
+            }
+            if let Some(lost) = lost {
                 self.leases.remove(&lost);
             }
             let id = LeaseId {
-                number: self.last_number + 1,
+                number: self.next_number(),
                 nonce: nonce(),
             };
-            let token = format_token(self.partition, id);
-            let Some((body, claimed)) = self.take(tables, &queued, token, now)? else {
+            let token = || self.tokens.issue(self.partition, kind, item.key(), id);
+            let Some((body, claimed)) = take(tables, &item, now, token)? else {
+                self.docket.remove(&item);
                 continue;
             };
-            self.last_number += 1;
-            if let Item::Turn(key) = &queued.item {
-                self.turns
-                    .insert(key.clone(), TurnState::Out { lease: id.number });
-            }
+            self.docket.put(&item, Place::Out { lease: id.number });
             session.take_slot(kind);
             self.by_session
                 .entry(session.id)
@@ -203,7 +244,7 @@ impl Dispatcher {
                 id.number,
                 Lease {
                     id,
-                    item: queued.item,
+                    item,
                     class,
                     body,
                     session: Some(session.clone()),
@@ -218,61 +259,6 @@ impl Dispatcher {
         Ok(left == 0 && limit < share.free && (limit as usize) < ready)
     }
 
-    /// Looks up what a queue entry stands for; `None` if that is gone.
-    fn take(
-        &mut self,
-        tables: &mut dyn Tables,
-        queued: &Queued,
-        token: String,
-        now: Timestamp,
-    ) -> Result<Option<(Body, Claimed)>, TableFault> {
-        match &queued.item {
-            Item::Turn(key) => {
-                if self.turns.get(key)
-                    != Some(&TurnState::Queued {
-                        ticket: queued.ticket,
-                    })
-                {
-                    return Ok(None);
-                }
-                match engine_dispatch::take_turn(tables, key, now)? {
-                    Some(turn) => {
-                        let body = Body::Turn(Arc::new(turn.context.clone()));
-                        Ok(Some((
-                            body,
-                            Claimed::Turn {
-                                token,
-                                turn: Box::new(turn),
-                            },
-                        )))
-                    }
-                    None => {
-                        self.turns.remove(key);
-                        Ok(None)
-                    }
-                }
-            }
-            Item::Activity(key, seq) => {
-                let Some(instance) = tables.instance(key)? else {
-                    return Ok(None);
-                };
-                let Some(activity) = instance.activities.get(seq).cloned() else {
-                    return Ok(None);
-                };
-                let body = Body::Activity {
-                    execution: activity.execution.clone(),
-                    task_id: activity.task_id,
-                };
-                let claimed = Claimed::Activity {
-                    token,
-                    key: key.clone(),
-                    activity: Box::new(activity),
-                };
-                Ok(Some((body, claimed)))
-            }
-        }
-    }
-
     pub(crate) fn lease_mut(&mut self, id: LeaseId) -> Option<&mut Lease> {
         self.leases
             .get_mut(&id.number)
@@ -280,26 +266,25 @@ impl Dispatcher {
     }
 
     /// The turn that is out under `id`; counts as being committed until [`Dispatcher::settle`].
-    pub(crate) fn begin_turn(&mut self, id: LeaseId) -> Option<TurnLease> {
+    pub(crate) fn begin_turn(&mut self, id: LeaseId) -> Option<Arc<engine_dispatch::TurnContext>> {
         let lease = self.lease_mut(id)?;
         let Body::Turn(context) = &lease.body else {
             return None;
         };
         let context = context.clone();
         lease.committing += 1;
-        Some(TurnLease { id, context })
+        Some(context)
     }
 
     /// The activity that is out under `id`; counts as being committed until [`Dispatcher::settle`].
-    pub(crate) fn begin_activity(&mut self, id: LeaseId) -> Option<ActivityLease> {
+    pub(crate) fn begin_activity(&mut self, id: LeaseId) -> Option<ActivityOut> {
         let lease = self.lease_mut(id)?;
         let (Body::Activity { execution, task_id }, Item::Activity(key, seq)) =
             (&lease.body, &lease.item)
         else {
             return None;
         };
-        let found = ActivityLease {
-            id,
+        let found = ActivityOut {
             key: key.clone(),
             execution: execution.clone(),
             seq: *seq,
@@ -309,48 +294,127 @@ impl Dispatcher {
         Some(found)
     }
 
+    /// The batch that is out under `id`; counts as being committed until [`Dispatcher::settle`].
+    pub(crate) fn begin_batch(&mut self, id: LeaseId) -> Option<Arc<BatchContext>> {
+        let lease = self.lease_mut(id)?;
+        let Body::Batch(context) = &lease.body else {
+            return None;
+        };
+        let context = context.clone();
+        lease.committing += 1;
+        Some(context)
+    }
+
+    /// How many operations of the entity are at a worker.
+    pub(crate) fn operations_out(&self, key: &InstanceKey) -> usize {
+        let place = self.docket.place(&Item::Batch(key.clone()));
+        let lease = match place {
+            Some(Place::Out { lease }) => self.leases.get(&lease),
+            Some(Place::Queued { .. } | Place::Delayed { .. }) | None => None,
+        };
+        match lease.map(|lease| &lease.body) {
+            Some(Body::Batch(context)) => context.operations.len(),
+            _ => 0,
+        }
+    }
+
+    /// A worker could not run the batch; answers how often that was said in a row.
+    pub(crate) fn count_failure(&mut self, key: &InstanceKey) -> u32 {
+        let entry = self.docket.get_mut(&Item::Batch(key.clone()));
+        entry.map_or(1, |entry| entry.count_failure())
+    }
+
     /// The delivery of the instance's turn, for workers that do not echo tokens.
     pub(crate) fn turn_out(&self, key: &InstanceKey) -> Option<LeaseId> {
-        match self.turns.get(key)? {
-            TurnState::Out { lease } => self.leases.get(lease).map(|lease| lease.id),
-            TurnState::Queued { .. } | TurnState::Delayed => None,
-        }
+        let number = self.docket.place(&Item::Turn(key.clone()))?.delivery()?;
+        self.leases.get(&number).map(|lease| lease.id)
     }
 
     /// The delivery of an activity, for workers that do not echo tokens; only if there is exactly one it can be.
     pub(crate) fn activity_out(&self, key: &InstanceKey, task_id: i32) -> Option<LeaseId> {
-        let mut candidates = self.leases.values().filter(|lease| {
-            lease.item.key() == key
-                && matches!(lease.body, Body::Activity { task_id: it, .. } if it == task_id)
-        });
+        let mut candidates = self
+            .docket
+            .activities(key)
+            .filter_map(|place| self.leases.get(&place.delivery()?))
+            .filter(
+                |lease| matches!(lease.body, Body::Activity { task_id: it, .. } if it == task_id),
+            );
         let first = candidates.next()?.id;
         candidates.next().is_none().then_some(first)
     }
 
-    /// The instance's turn was committed or lost its point: whatever delivery of it is out is over.
+    /// The instance's turn, or the entity's batch, was committed or lost its point: whatever there is of it is over.
     pub(crate) fn end_turn(&mut self, key: &InstanceKey) {
-        self.setbacks.remove(&Item::Turn(key.clone()));
-        if let Some(TurnState::Out { lease }) = self.turns.remove(key) {
-            self.remove(lease);
+        self.end(&Item::main_of(key));
+    }
+
+    /// The activity's result was committed: whatever there is of it is over.
+    pub(crate) fn end_activity(&mut self, key: &InstanceKey, seq: u64) {
+        self.end(&Item::Activity(key.clone(), seq));
+    }
+
+    fn end(&mut self, item: &Item) {
+        let Some(place) = self.docket.remove(item) else {
+            return;
+        };
+        if let Place::Queued { ticket, .. } = place {
+            self.purge(item.key(), item.kind(), |queued| queued.ticket == ticket);
+        }
+        if let Some(delivery) = place.delivery() {
+            self.remove_lease(delivery);
         }
     }
 
-    /// The instance's activities lost their point; queue entries go when they are claimed.
+    /// The instance's activities lost their point.
     pub(crate) fn void_activities(&mut self, key: &InstanceKey) {
-        let mut gone: Vec<u64> = self
-            .leases
-            .values()
-            .filter(|lease| matches!(&lease.item, Item::Activity(of, _) if of == key))
-            .map(|lease| lease.id.number)
-            .collect();
-        // Streams are woken in an order that can be repeated.
-        gone.sort_unstable();
-        for number in gone {
-            self.remove(number);
+        let places = self.docket.remove_activities(key);
+        if places
+            .iter()
+            .any(|place| matches!(place, Place::Queued { .. }))
+        {
+            self.purge(key, WorkKind::Activity, |_| true);
+        }
+        for delivery in places.into_iter().filter_map(Place::delivery) {
+            self.remove_lease(delivery);
         }
     }
 
-    fn remove(&mut self, number: u64) -> Option<Lease> {
+    fn purge(&mut self, key: &InstanceKey, kind: WorkKind, matches: impl FnMut(&Queued) -> bool) {
+        if let Some(lane) = self.lanes.get_mut(&(key.hub, kind)) {
+            self.ready.subtract(kind, lane.purge(key, matches));
+        }
+    }
+
+    /// The instance's turn was committed without taking any part of it: the same turn would be answered in the same way
+    /// for ever, so that counts as giving it back.
+    pub(crate) fn end_idle_turn(&mut self, key: &InstanceKey) -> Option<Delayed> {
+        let item = Item::Turn(key.clone());
+        match self.docket.place(&item)? {
+            Place::Out { lease } => {
+                let lease = self.remove_lease(lease)?;
+                self.set_back(lease.item, lease.class, None, Setback::Abandoned)
+            }
+            Place::Queued { lost, .. } => {
+                // Its stream was lost before, and so it has been given back already.
+                let lease = self.remove_lease(lost?)?;
+                self.forget_lost(&lease);
+                None
+            }
+            Place::Delayed { .. } => None,
+        }
+    }
+
+    /// A delivery that was lost, and whose item is queued again, cannot be answered any more.
+    fn forget_lost(&mut self, over: &Lease) {
+        if let Some(Place::Queued { ticket, lost }) = self.docket.place(&over.item)
+            && lost == Some(over.id.number)
+        {
+            let place = Place::Queued { ticket, lost: None };
+            self.docket.put(&over.item, place);
+        }
+    }
+
+    fn remove_lease(&mut self, number: u64) -> Option<Lease> {
         let lease = self.leases.remove(&number)?;
         if let Some(session) = &lease.session {
             self.forget_session(session.id, number);
@@ -373,70 +437,105 @@ impl Dispatcher {
     pub(crate) fn settle(&mut self, id: LeaseId, settled: Settled) -> Option<InstanceKey> {
         let lease = self.lease_mut(id)?;
         lease.committing = lease.committing.saturating_sub(1);
-        if settled == Settled::NotApplied {
-            if lease.session.is_none() && lease.committing == 0 {
-                let lease = self.leases.remove(&id.number).expect("just found");
-                self.queue(lease.item, lease.class, None, true);
+        let forsaken = lease.committing == 0 && lease.session.is_none();
+        let out = Some(Place::Out { lease: id.number });
+        match settled {
+            Settled::Over => {
+                let lease = self.remove_lease(id.number)?;
+                if self.docket.place(&lease.item) != out {
+                    self.forget_lost(&lease);
+                    return None;
+                }
+                self.docket.remove(&lease.item);
+                match lease.item {
+                    Item::Turn(key) | Item::Batch(key) => Some(key),
+                    Item::Activity(..) => None,
+                }
             }
-            return None;
-        }
-        let lease = self.remove(id.number).expect("just found");
-        self.setbacks.remove(&lease.item);
-        match lease.item {
-            Item::Turn(key)
-                if self.turns.get(&key) == Some(&TurnState::Out { lease: id.number }) =>
-            {
-                self.turns.remove(&key);
-                Some(key)
+            Settled::Unknown if forsaken => {
+                let item = &self.leases.get(&id.number)?.item;
+                if self.docket.place(item) == out {
+                    let lease = self.leases.remove(&id.number)?;
+                    self.queue(lease.item, lease.class, None, End::Front);
+                }
+                None
             }
-            // A delivery that was lost before is queued again, or out elsewhere, by now.
-            Item::Turn(_) | Item::Activity(..) => None,
+            Settled::Unknown => None,
         }
     }
 
-    /// The worker gives the item back. Answers it with its delay if it is to wait.
-    pub(crate) fn abandon(
-        &mut self,
-        id: LeaseId,
-        backoff: bool,
-    ) -> Option<(Item, Class, Duration)> {
+    /// The worker gives the item back. Answers it if it is to wait.
+    pub(crate) fn abandon(&mut self, id: LeaseId, backoff: bool) -> Option<Delayed> {
         self.lease_mut(id)?;
-        let lease = self.remove(id.number).expect("just found");
-        if let Some(session) = &lease.session {
-            self.abandoned_by.insert(lease.item.clone(), session.id);
-        }
-        if !backoff {
-            self.queue(lease.item, lease.class, None, true);
+        let lease = self.remove_lease(id.number)?;
+        if self.docket.place(&lease.item) != Some(Place::Out { lease: id.number }) {
+            // Its stream was lost before, and so it has been given back already.
+            self.forget_lost(&lease);
             return None;
         }
-        let delay = self.setback(&lease.item, 0);
-        Some(self.delay(lease, delay))
+        let Lease {
+            item,
+            class,
+            session,
+            ..
+        } = lease;
+        if let (Some(session), Some(entry)) = (session, self.docket.get_mut(&item)) {
+            entry.set_abandoned_by(session.id);
+        }
+        if backoff {
+            return self.set_back(item, class, None, Setback::Abandoned);
+        }
+        self.queue(item, class, None, End::Front);
+        None
     }
 
-    fn delay(&mut self, lease: Lease, delay: Duration) -> (Item, Class, Duration) {
-        if let Item::Turn(key) = &lease.item {
-            self.turns.insert(key.clone(), TurnState::Delayed);
+    /// Counts a setback of an item that was out, and queues it in front or answers that it has to wait.
+    fn set_back(
+        &mut self,
+        item: Item,
+        class: Class,
+        lost: Option<u64>,
+        setback: Setback,
+    ) -> Option<Delayed> {
+        let attempts = self.docket.get_mut(&item)?.count_setback();
+        let delay = match self.patience.after(attempts, setback) {
+            Next::Now => {
+                self.queue(item, class, lost, End::Front);
+                return None;
+            }
+            Next::After(delay) => delay,
+            Next::Parked(delay) => {
+                if self.docket.park(&item) {
+                    tracing::warn!(
+                        partition = %self.partition,
+                        hub = item.key().hub.0,
+                        instance = %item.key().id,
+                        kind = item.kind().name(),
+                        name = %class.name,
+                        attempts,
+                        retry = ?delay,
+                        "a work item is parked: every worker so far gave it back or was lost with it",
+                    );
+                }
+                delay
+            }
+        };
+        if let Some(lost) = lost {
+            self.leases.remove(&lost);
         }
-        (lease.item, lease.class, delay)
-    }
-
-    /// Counts a setback; the delay doubles with each one after the first `free`.
-    fn setback(&mut self, item: &Item, free: u32) -> Duration {
-        let count = self.setbacks.entry(item.clone()).or_default();
-        *count += 1;
-        match count.checked_sub(free + 1) {
-            None => Duration::ZERO,
-            Some(exponent) => Duration::from_secs(1 << exponent.min(6)).min(DELAY_MAX),
-        }
+        let ticket = self.next_number();
+        self.docket.put(&item, Place::Delayed { ticket });
+        let offer = Offer {
+            item,
+            class,
+            ticket,
+        };
+        Some((offer, delay))
     }
 
     /// A stream is lost: what was out on it goes to the front of the queue at once, unless it is being committed or
-    /// has been lost too often in a row. Answers those to be delayed.
-    pub(crate) fn session_lost(
-        &mut self,
-        session: u64,
-        losses_before_delay: u32,
-    ) -> Vec<(Item, Class, Duration)> {
+    /// has been lost too often in a row. Answers those that are to wait.
+    pub(crate) fn session_lost(&mut self, session: u64) -> Vec<Delayed> {
         let mut numbers: Vec<u64> = self
             .by_session
             .remove(&session)
@@ -447,11 +546,11 @@ impl Dispatcher {
         numbers.sort_unstable_by(|a, b| b.cmp(a));
         numbers
             .into_iter()
-            .filter_map(|number| self.lose(number, losses_before_delay))
+            .filter_map(|number| self.lose(number))
             .collect()
     }
 
-    fn lose(&mut self, number: u64, losses_before_delay: u32) -> Option<(Item, Class, Duration)> {
+    fn lose(&mut self, number: u64) -> Option<Delayed> {
         let lease = self.leases.get_mut(&number)?;
         if let Some(session) = lease.session.take() {
             session.free_slot(lease.item.kind());
@@ -461,25 +560,26 @@ impl Dispatcher {
             return None;
         }
         let (item, class) = (lease.item.clone(), lease.class.clone());
-        let delay = self.setback(&item, losses_before_delay);
-        if delay.is_zero() {
-            self.queue(item, class, Some(number), true);
-            return None;
-        }
-        let lease = self.leases.remove(&number).expect("just found");
-        Some(self.delay(lease, delay))
+        self.set_back(item, class, Some(number), Setback::Lost)
     }
 
-    /// Turns that went out before `before` and are not being committed.
-    pub(crate) fn overdue_turns(&self, before: Timestamp) -> Vec<LeaseId> {
+    /// What has been out for longer than its kind may be (zero: for ever) and is not being committed.
+    pub(crate) fn overdue(
+        &self,
+        now: Timestamp,
+        max: impl Fn(WorkKind) -> Duration,
+    ) -> Vec<(LeaseId, Item)> {
         let overdue = self.leases.values().filter(|lease| {
-            matches!(lease.item, Item::Turn(_))
-                && lease.since < before
+            let max = max(lease.item.kind());
+            !max.is_zero()
+                && now.since(lease.since) > max
                 && lease.committing == 0
                 && lease.session.is_some()
         });
-        let mut overdue: Vec<LeaseId> = overdue.map(|lease| lease.id).collect();
-        overdue.sort_unstable_by_key(|id| id.number);
+        let mut overdue: Vec<(LeaseId, Item)> = overdue
+            .map(|lease| (lease.id, lease.item.clone()))
+            .collect();
+        overdue.sort_unstable_by_key(|(id, _)| id.number);
         overdue
     }
 
@@ -493,6 +593,57 @@ impl Dispatcher {
             if let Some(session) = lease.session {
                 session.free_slot(lease.item.kind());
             }
+        }
+    }
+}
+
+/// Looks up what an item stands for; `None` if that is gone.
+fn take(
+    tables: &mut dyn Tables,
+    item: &Item,
+    now: Timestamp,
+    token: impl FnOnce() -> String,
+) -> Result<Option<(Body, Claimed)>, TableFault> {
+    match item {
+        Item::Turn(key) => {
+            let Some(turn) = engine_dispatch::take_turn(tables, key, now)? else {
+                return Ok(None);
+            };
+            let body = Body::Turn(Arc::new(turn.context.clone()));
+            let claimed = Claimed::Turn {
+                token: token(),
+                turn: Box::new(turn),
+            };
+            Ok(Some((body, claimed)))
+        }
+        Item::Batch(key) => {
+            let Some(batch) = take_batch(tables, key)? else {
+                return Ok(None);
+            };
+            let body = Body::Batch(Arc::new(batch.context.clone()));
+            let claimed = Claimed::Batch {
+                token: token(),
+                batch: Box::new(batch),
+            };
+            Ok(Some((body, claimed)))
+        }
+        Item::Activity(key, seq) => {
+            let Some(instance) = tables.instance(key)? else {
+                return Ok(None);
+            };
+            let Some(activity) = instance.activities.get(seq).cloned() else {
+                return Ok(None);
+            };
+            let body = Body::Activity {
+                execution: activity.execution.clone(),
+                task_id: activity.task_id,
+            };
+            let claimed = Claimed::Activity {
+                token: token(),
+                key: key.clone(),
+                activity: Box::new(activity),
+            };
+            Ok(Some((body, claimed)))
         }
     }
 }

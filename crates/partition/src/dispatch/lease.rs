@@ -4,13 +4,15 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use longhaul_engine::InstanceKey;
+use longhaul_engine::batch::{Batch, BatchContext};
 use longhaul_engine::dispatch::{Turn, TurnContext};
 use longhaul_engine::instance::Activity;
 use longhaul_engine::turn::Answer;
 use longhaul_types::{ExecutionId, Timestamp, limits};
 
 use super::lane::Class;
-use super::{Item, SessionState};
+use super::{Item, SessionState, WorkKind};
+use crate::settling::Settling;
 
 /// Names one delivery of one work item in its partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -19,28 +21,41 @@ pub struct LeaseId {
     pub(crate) nonce: u64,
 }
 
-/// A turn that is out.
-#[derive(Clone, Debug)]
+/// A turn that is being answered. Dropped without an outcome, it leaves the delivery standing.
+#[derive(Debug)]
 pub struct TurnLease {
-    /// The delivery.
-    pub id: LeaseId,
     /// What the answer is judged against.
-    pub context: Arc<TurnContext>,
+    pub(crate) context: Arc<TurnContext>,
+    pub(crate) settling: Settling,
 }
 
-/// An activity that is out.
-#[derive(Clone, Debug)]
+/// An activity that is being answered. Dropped without an outcome, it leaves the delivery standing.
+#[derive(Debug)]
 pub struct ActivityLease {
-    /// The delivery.
-    pub id: LeaseId,
+    pub(crate) activity: ActivityOut,
+    pub(crate) settling: Settling,
+}
+
+/// A batch of operations that is being answered. Dropped without an outcome, it leaves the delivery standing.
+#[derive(Debug)]
+pub struct BatchLease {
+    /// What the answer is judged against.
+    pub(crate) context: Arc<BatchContext>,
+    pub(crate) id: LeaseId,
+    pub(crate) settling: Settling,
+}
+
+/// Names a scheduled activity.
+#[derive(Clone, Debug)]
+pub(crate) struct ActivityOut {
     /// The instance that scheduled it.
-    pub key: InstanceKey,
+    pub(crate) key: InstanceKey,
     /// The execution that scheduled it.
-    pub execution: ExecutionId,
+    pub(crate) execution: ExecutionId,
     /// Its number in the instance.
-    pub seq: u64,
+    pub(crate) seq: u64,
     /// Action id.
-    pub task_id: i32,
+    pub(crate) task_id: i32,
 }
 
 /// A work item handed to a stream.
@@ -53,6 +68,13 @@ pub enum Claimed {
         /// The turn.
         turn: Box<Turn>,
     },
+    /// Operations of an entity.
+    Batch {
+        /// Completion token.
+        token: String,
+        /// The batch.
+        batch: Box<Batch>,
+    },
     /// An activity.
     Activity {
         /// Completion token.
@@ -62,6 +84,38 @@ pub enum Claimed {
         /// The activity.
         activity: Box<Activity>,
     },
+}
+
+impl Claimed {
+    /// Which limit it counts against.
+    #[must_use]
+    pub fn kind(&self) -> WorkKind {
+        match self {
+            Self::Turn { .. } => WorkKind::Orchestration,
+            Self::Batch { .. } => WorkKind::Entity,
+            Self::Activity { .. } => WorkKind::Activity,
+        }
+    }
+
+    /// Completion token.
+    #[must_use]
+    pub fn token(&self) -> &str {
+        match self {
+            Self::Turn { token, .. } | Self::Batch { token, .. } | Self::Activity { token, .. } => {
+                token
+            }
+        }
+    }
+
+    /// The instance or entity it is of.
+    #[must_use]
+    pub fn key(&self) -> &InstanceKey {
+        match self {
+            Self::Turn { turn, .. } => &turn.context.key,
+            Self::Batch { batch, .. } => &batch.context.key,
+            Self::Activity { key, .. } => key,
+        }
+    }
 }
 
 /// How soon an abandoned item is offered again.
@@ -98,6 +152,7 @@ pub(crate) struct Lease {
 #[derive(Debug)]
 pub(crate) enum Body {
     Turn(Arc<TurnContext>),
+    Batch(Arc<BatchContext>),
     Activity {
         execution: ExecutionId,
         task_id: i32,

@@ -21,8 +21,8 @@ impl Ready {
         self.0[kind as usize].fetch_add(1, Ordering::SeqCst);
     }
 
-    pub(crate) fn subtract(&self, kind: WorkKind) {
-        self.0[kind as usize].fetch_sub(1, Ordering::SeqCst);
+    pub(crate) fn subtract(&self, kind: WorkKind, items: usize) {
+        self.0[kind as usize].fetch_sub(items, Ordering::SeqCst);
     }
 
     pub(crate) fn clear(&self) {

@@ -141,3 +141,6 @@ impl Drop for Session {
         self.sessions.close(&self.state);
     }
 }
+
+#[cfg(test)]
+mod tests;

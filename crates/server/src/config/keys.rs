@@ -47,9 +47,10 @@ impl Key {
 pub(super) const VARIABLE_PREFIX: &str = "LONGHAUL_";
 
 /// Variables of other products that set one of our keys.
-pub(super) const ALIASES: [(&str, &str); 3] = [
+pub(super) const ALIASES: [(&str, &str); 4] = [
     ("DTS_TASK_HUB_NAMES", "hubs.create"),
     ("DTS_USE_DYNAMIC_TASK_HUBS", "hubs.dynamic"),
+    ("OTEL_EXPORTER_OTLP_ENDPOINT", "telemetry.otlp_endpoint"),
     ("RUST_LOG", "telemetry.log_level"),
 ];
 
@@ -88,7 +89,7 @@ const fn expected<V: Value>(_field: fn(&Config) -> &V) -> &'static str {
 }
 
 /// The whole configuration.
-pub(super) static SECTIONS: [Section; 9] = [
+pub(super) static SECTIONS: [Section; 11] = [
     Section {
         name: "node",
         doc: "This process.",
@@ -136,7 +137,38 @@ pub(super) static SECTIONS: [Section; 9] = [
             ),
             key!(
                 hubs.dynamic,
-                "Whether any other valid name is made on its first use; `DTS_USE_DYNAMIC_TASK_HUBS` is read too."
+                "Whether any other valid name is made on its first use, unless it was deleted since the start; `DTS_USE_DYNAMIC_TASK_HUBS` is read too."
+            ),
+            key!(
+                hubs.manage_over_rpc,
+                "Whether clients may make and delete task hubs with CreateTaskHub and DeleteTaskHub, content included; others get PERMISSION_DENIED."
+            ),
+        ],
+    },
+    Section {
+        name: "retention",
+        doc: "When ended instances are removed with their history, counted from their end: after a duration, `0s` for as soon as possible, or `never`.",
+        keys: &[
+            key!(retention.default_after, "Whatever their final status."),
+            key!(
+                retention.completed_after,
+                "Completed ones; `default` stands for `retention.default_after`."
+            ),
+            key!(
+                retention.failed_after,
+                "Failed ones; `default` stands for `retention.default_after`."
+            ),
+            key!(
+                retention.terminated_after,
+                "Terminated ones; `default` stands for `retention.default_after`."
+            ),
+            key!(
+                retention.canceled_after,
+                "Canceled ones; `default` stands for `retention.default_after`."
+            ),
+            key!(
+                retention.hubs,
+                "Those of single task hubs, such as `{ orders = \"7days\", audit = { default_after = \"never\", failed_after = \"90days\" } }`; what a hub leaves out is as above. In the environment: `orders=7days,audit=never,audit:failed_after=90days`."
             ),
         ],
     },
@@ -155,6 +187,32 @@ pub(super) static SECTIONS: [Section; 9] = [
             key!(
                 limits.work_items_per_stream,
                 "Work items of one kind out on a worker's stream that asks for 0, which leaves the number to the server."
+            ),
+        ],
+    },
+    Section {
+        name: "work_items",
+        doc: "Work items that workers hold on to, or fail to complete.",
+        keys: &[
+            key!(
+                work_items.orchestration_lease_max,
+                "A turn of an orchestration that is out for longer is offered to the workers again, since some lose one without saying so; `0s` for never."
+            ),
+            key!(
+                work_items.activity_lease_max,
+                "The same for an activity, which then runs twice if its worker still has it; `0s` for never, which leaves it out for as long as its worker's stream lives."
+            ),
+            key!(
+                work_items.entity_lease_max,
+                "The same for a batch of an entity's operations; `0s` for never."
+            ),
+            key!(
+                work_items.park_after,
+                "Times in a row that a work item may be given back, or be lost with its worker, before it is parked, with a warning and counted in `longhaul_work_items_parked`; 0 for any number of times."
+            ),
+            key!(
+                work_items.park_retry,
+                "How often a parked work item is tried again. One that is completed is not parked any more."
             ),
         ],
     },
@@ -240,7 +298,7 @@ pub(super) static SECTIONS: [Section; 9] = [
     },
     Section {
         name: "telemetry",
-        doc: "Logs, on standard error.",
+        doc: "Logs, on standard error, and traces, sent to an OpenTelemetry collector.",
         keys: &[
             key!(
                 telemetry.log_format,
@@ -249,6 +307,14 @@ pub(super) static SECTIONS: [Section; 9] = [
             key!(
                 telemetry.log_level,
                 "`error`, `warn`, `info`, `debug`, `trace`, or levels by module such as `info,longhaul_wal=debug`. The consensus library is heard only where `openraft` is named. `RUST_LOG` is read too."
+            ),
+            key!(
+                telemetry.otlp_endpoint,
+                "Collector that spans of calls and of work items are sent to, as OTLP over gRPC: `http://localhost:4317`, or `off`. They are linked to the traces of SDKs, which pass through unchanged either way. `OTEL_EXPORTER_OTLP_ENDPOINT` is read too, and so are `OTEL_EXPORTER_OTLP_HEADERS`, `OTEL_SERVICE_NAME` and `OTEL_RESOURCE_ATTRIBUTES`."
+            ),
+            key!(
+                telemetry.trace_percent,
+                "How many in a hundred calls and work items without a trace context are traced; those with one are if their SDK's trace is."
             ),
         ],
     },

@@ -9,6 +9,7 @@
 mod document;
 mod keys;
 mod problem;
+mod retention;
 mod sources;
 mod validate;
 mod value;
@@ -25,9 +26,10 @@ use crate::listen::{ListenAddress, OptionalAddress};
 
 pub use document::{default_file, reference_page};
 pub use problem::{ConfigError, Problem};
+pub use retention::{Age, HubAges, OwnAge, Retention};
 pub use sources::{Loaded, Origin};
 pub use validate::SHUTDOWN_GRACE_MAX;
-pub use value::{ByteCount, LogFormat, LogLevel};
+pub use value::{ByteCount, LogFormat, LogLevel, OtlpEndpoint};
 
 /// Everything that can be set.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,15 +42,19 @@ pub struct Config {
     pub listen: Listen,
     /// Task hubs.
     pub hubs: Hubs,
+    /// How long ended instances stay.
+    pub retention: Retention,
     /// What clients and workers may send and take.
     pub limits: Limits,
+    /// Work items that workers hold on to, or fail to complete.
+    pub work_items: WorkItems,
     /// The gRPC port's limits.
     pub grpc: Grpc,
     /// The write-ahead log.
     pub wal: Wal,
     /// The state of instances.
     pub storage: Storage,
-    /// Logs.
+    /// Logs and traces.
     pub telemetry: Telemetry,
 }
 
@@ -86,6 +92,8 @@ pub struct Hubs {
     pub create: Vec<HubName>,
     /// Whether any other valid name is made on its first use.
     pub dynamic: bool,
+    /// Whether CreateTaskHub and DeleteTaskHub are served.
+    pub manage_over_rpc: bool,
 }
 
 /// What clients and workers may send and take.
@@ -97,6 +105,21 @@ pub struct Limits {
     pub message: ByteCount,
     /// Work items of one kind out on a stream that leaves the number to the server.
     pub work_items_per_stream: u32,
+}
+
+/// Work items that workers hold on to, or fail to complete.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WorkItems {
+    /// How long a turn of an orchestration may be out; zero for ever.
+    pub orchestration_lease_max: Duration,
+    /// The same for an activity.
+    pub activity_lease_max: Duration,
+    /// The same for a batch of an entity's operations.
+    pub entity_lease_max: Duration,
+    /// Failures in a row after which an item is parked; 0 for never.
+    pub park_after: u32,
+    /// How often a parked item is tried again.
+    pub park_retry: Duration,
 }
 
 /// The gRPC port's limits.
@@ -148,13 +171,17 @@ pub struct Storage {
     pub background_jobs: u32,
 }
 
-/// Logs.
+/// Logs and traces.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Telemetry {
-    /// Their form.
+    /// The form of logs.
     pub log_format: LogFormat,
     /// Which of them.
     pub log_level: LogLevel,
+    /// Where traces are sent.
+    pub otlp_endpoint: OtlpEndpoint,
+    /// How much of what has no trace context of its own is traced.
+    pub trace_percent: u32,
 }
 
 impl Config {
@@ -175,11 +202,27 @@ impl Config {
             hubs: Hubs {
                 create: vec![HubName::parse("default").expect("a valid name")],
                 dynamic: false,
+                manage_over_rpc: false,
+            },
+            retention: Retention {
+                default_after: Age::days(30),
+                completed_after: OwnAge::Default,
+                failed_after: OwnAge::Default,
+                terminated_after: OwnAge::Default,
+                canceled_after: OwnAge::Default,
+                hubs: HubAges::default(),
             },
             limits: Limits {
                 payload: ByteCount::mib(1),
                 message: ByteCount::mib(64),
                 work_items_per_stream: 100,
+            },
+            work_items: WorkItems {
+                orchestration_lease_max: Duration::from_secs(600),
+                activity_lease_max: Duration::ZERO,
+                entity_lease_max: Duration::ZERO,
+                park_after: 20,
+                park_retry: Duration::from_secs(15 * 60),
             },
             grpc: Grpc {
                 connections_max: 10_000,
@@ -207,16 +250,19 @@ impl Config {
             telemetry: Telemetry {
                 log_format: LogFormat::Auto,
                 log_level: LogLevel("info".to_owned()),
+                otlp_endpoint: OtlpEndpoint::Off,
+                trace_percent: 100,
             },
         }
     }
 
-    /// The defaults of `longhaul dev`: any task hub, few partitions, no metrics port, logs to read.
+    /// The defaults of `longhaul dev`: any task hub, made and deleted by anyone, few partitions, no metrics port, logs to read.
     #[must_use]
     pub fn dev() -> Self {
         let mut config = Self::server();
         config.cluster.partitions = 4;
         config.hubs.dynamic = true;
+        config.hubs.manage_over_rpc = true;
         config.listen.metrics = OptionalAddress::Off;
         config.telemetry.log_format = LogFormat::Text;
         config

@@ -5,8 +5,9 @@ use std::time::Duration;
 use longhaul_types::PartitionCount;
 
 use super::problem::Problem;
+use super::retention::AGE_MAX;
 use super::value::ByteCount;
-use super::{Config, Origin};
+use super::{Age, Config, Origin};
 
 /// A node must end within 10 s; the rest is for the last checkpoint.
 pub const SHUTDOWN_GRACE_MAX: Duration = Duration::from_secs(8);
@@ -18,6 +19,10 @@ const SEGMENT_SIZE_MAX: ByteCount = ByteCount::mib(1024);
 /// HTTP/2 cannot express larger windows.
 const WINDOW_MAX: ByteCount = ByteCount((1 << 31) - 1);
 const PARTITION_WRITE_BUFFER_MIN: ByteCount = ByteCount::kib(64);
+/// Overdue work items are looked for about as often.
+const LEASE_MAX_MIN: Duration = Duration::from_secs(15);
+/// What is not parked is tried again after a minute at the latest.
+const PARK_RETRY_MIN: Duration = Duration::from_secs(60);
 const BACKGROUND_JOBS_MAX: u32 = 64;
 const HEADERS_MAX_MIN: ByteCount = ByteCount::kib(4);
 
@@ -78,6 +83,16 @@ pub(super) fn problems<'a>(
         }
     }
 
+    for (path, age) in config.retention.ages() {
+        must(
+            !matches!(age, Age::After(time) if time > AGE_MAX),
+            format!(
+                "{} has {age}, but must be at most 100 years, or never",
+                at(path)
+            ),
+        );
+    }
+
     let limits = &config.grpc;
     must(
         limits.connections_max > 0,
@@ -128,6 +143,32 @@ pub(super) fn problems<'a>(
             format!("{} is {duration:?}, but must be at least 1s", at(path)),
         );
     }
+
+    let items = &config.work_items;
+    for (path, max) in [
+        (
+            "work_items.orchestration_lease_max",
+            items.orchestration_lease_max,
+        ),
+        ("work_items.activity_lease_max", items.activity_lease_max),
+        ("work_items.entity_lease_max", items.entity_lease_max),
+    ] {
+        must(
+            max.is_zero() || max >= LEASE_MAX_MIN,
+            format!(
+                "{} is {max:?}, but must be at least {LEASE_MAX_MIN:?}, or 0s",
+                at(path)
+            ),
+        );
+    }
+    must(
+        items.park_retry >= PARK_RETRY_MIN,
+        format!(
+            "{} is {:?}, but must be at least {PARK_RETRY_MIN:?}",
+            at("work_items.park_retry"),
+            items.park_retry
+        ),
+    );
 
     let wal = &config.wal;
     must(
@@ -192,6 +233,15 @@ pub(super) fn problems<'a>(
             "{} is {}, but must be from 1 to {BACKGROUND_JOBS_MAX}",
             at("storage.background_jobs"),
             storage.background_jobs
+        ),
+    );
+
+    let percent = config.telemetry.trace_percent;
+    must(
+        percent <= 100,
+        format!(
+            "{} is {percent}, but must be at most 100",
+            at("telemetry.trace_percent")
         ),
     );
 

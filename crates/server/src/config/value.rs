@@ -262,8 +262,48 @@ impl Value for LogLevel {
     }
 }
 
+/// Where traces are sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum OtlpEndpoint {
+    /// Nowhere.
+    Off,
+    /// To the collector with this URL.
+    Url(String),
+}
+
+impl OtlpEndpoint {
+    /// The collector's URL; `None` if there is no collector.
+    #[must_use]
+    pub fn url(&self) -> Option<&str> {
+        match self {
+            Self::Off => None,
+            Self::Url(url) => Some(url),
+        }
+    }
+}
+
+impl Value for OtlpEndpoint {
+    const EXPECTED: &'static str = "the URL of a collector's gRPC port, as http://localhost:4317, or off; https is not possible";
+
+    fn from_text(text: &str) -> Option<Self> {
+        if text == "off" {
+            return Some(Self::Off);
+        }
+        let url: http::Uri = text.parse().ok()?;
+        let usable = url.scheme_str() == Some("http")
+            && url.host().is_some_and(|host| !host.is_empty())
+            && matches!(url.path(), "" | "/")
+            && url.query().is_none();
+        usable.then(|| Self::Url(text.to_owned()))
+    }
+
+    fn to_toml(&self) -> String {
+        quoted(self.url().unwrap_or("off"))
+    }
+}
+
 /// As a TOML string.
-fn quoted(value: impl fmt::Display) -> String {
+pub(super) fn quoted(value: impl fmt::Display) -> String {
     toml::Value::String(value.to_string()).to_string()
 }
 
@@ -328,6 +368,29 @@ mod tests {
         check("a, b,", names(&["a", "b"]));
         check("", names(&[]));
         check::<Vec<HubName>>("a b", None);
+    }
+
+    #[test]
+    fn collectors_have_a_plain_url() {
+        let url = |url: &str| Some(OtlpEndpoint::Url(url.to_owned()));
+        for good in [
+            "http://localhost:4317",
+            "http://collector/",
+            "http://[::1]:4317",
+        ] {
+            check(good, url(good));
+        }
+        check("off", Some(OtlpEndpoint::Off));
+        for bad in [
+            "",
+            "localhost:4317",
+            "https://collector:4317",
+            "http://collector:4318/v1/traces",
+            "http://",
+            "unix:/collector",
+        ] {
+            check::<OtlpEndpoint>(bad, None);
+        }
     }
 
     #[test]

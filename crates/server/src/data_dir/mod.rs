@@ -4,16 +4,19 @@
 //! longhaul-data/
 //!   LOCK            held while a process uses the directory; its process id
 //!   identity.json   format, cluster and node, number of partitions
+//!   secrets.json    what only this cluster knows: the key of its tokens
 //!   hubs.json       task hubs and their ids
 //!   wal/            the write-ahead log       wal.watermark   how long it must at least be
 //!   state/          the state of instances, as of the last checkpoint
 //! ```
 //!
-//! Losing a part of it is noticed; nothing here repairs anything.
+//! Losing a part of it is noticed; nothing here repairs anything. Only lost secrets are made again, since all they cost
+//! is that tokens given out before are stale.
 
 pub(crate) mod durable_file;
 mod identity;
 mod lock;
+mod secrets;
 
 #[cfg(test)]
 mod tests;
@@ -29,15 +32,18 @@ use tempfile::TempDir;
 pub use durable_file::{FileError, Sync};
 pub use identity::{FORMAT, Identity, IdentityError};
 pub use lock::LockError;
+pub use secrets::SecretsError;
 
 use durable_file::{failed, sync_directory_of};
 use lock::DirLock;
+use secrets::Secrets;
 
 /// A directory in use by this process; dropping it lets others use it, and deletes it if it is ephemeral.
 #[derive(Debug)]
 pub struct DataDir {
     path: PathBuf,
     identity: Identity,
+    secrets: Secrets,
     sync: Sync,
     /// Before the directory itself, so that it is dropped first.
     _lock: DirLock,
@@ -56,6 +62,9 @@ pub enum OpenError {
     /// It does not say whose it is.
     #[error(transparent)]
     Identity(#[from] IdentityError),
+    /// Its secrets cannot be read.
+    #[error(transparent)]
+    Secrets(#[from] SecretsError),
     /// Data without an identity.
     #[error(
         "{dir} holds {found} but no identity.json, so nothing tells whose data it is; restore the file, or choose another data directory with --data"
@@ -91,17 +100,23 @@ pub struct PartitionsWanted {
     pub insisted_by: Option<String>,
 }
 
+/// What a new directory is given.
+#[derive(Clone, Copy)]
+pub struct Fresh {
+    /// For its identity.
+    pub cluster_id: [u8; 16],
+    /// For its secrets, if it has none.
+    pub token_key: [u8; 32],
+    /// When it is first used.
+    pub now: SystemTime,
+}
+
 impl DataDir {
-    /// Uses `path`, created if missing. `cluster_id` is that of a new directory.
+    /// Uses `path`, created if missing; only a new directory is given what is `fresh`.
     ///
     /// # Errors
     /// It is in use, not ours, of another format, or damaged: see [`OpenError`].
-    pub fn open(
-        path: &Path,
-        wanted: &PartitionsWanted,
-        cluster_id: [u8; 16],
-        now: SystemTime,
-    ) -> Result<Self, OpenError> {
+    pub fn open(path: &Path, wanted: &PartitionsWanted, fresh: Fresh) -> Result<Self, OpenError> {
         if !path.exists() {
             fs::DirBuilder::new()
                 .recursive(true)
@@ -112,29 +127,24 @@ impl DataDir {
         }
         // Messages should name a place that means the same from anywhere.
         let path = path.canonicalize().map_err(failed("find", path))?;
-        Self::open_in(path, wanted, cluster_id, now, Sync::Always, None)
+        Self::open_in(path, wanted, fresh, Sync::Always, None)
     }
 
     /// A new directory among the temporary files, deleted in the end, in which nothing is synced.
     ///
     /// # Errors
     /// It cannot be created.
-    pub fn ephemeral(
-        wanted: &PartitionsWanted,
-        cluster_id: [u8; 16],
-        now: SystemTime,
-    ) -> Result<Self, OpenError> {
+    pub fn ephemeral(wanted: &PartitionsWanted, fresh: Fresh) -> Result<Self, OpenError> {
         let dir = tempfile::Builder::new().prefix("longhaul-").tempdir();
         let dir = dir.map_err(failed("create a directory in", &std::env::temp_dir()))?;
         let path = dir.path().to_owned();
-        Self::open_in(path, wanted, cluster_id, now, Sync::Never, Some(dir))
+        Self::open_in(path, wanted, fresh, Sync::Never, Some(dir))
     }
 
     fn open_in(
         path: PathBuf,
         wanted: &PartitionsWanted,
-        cluster_id: [u8; 16],
-        now: SystemTime,
+        fresh: Fresh,
         sync: Sync,
         ephemeral: Option<TempDir>,
     ) -> Result<Self, OpenError> {
@@ -146,14 +156,29 @@ impl DataDir {
             }
             None => {
                 check_empty(&path)?;
-                let identity = Identity::create(cluster_id, wanted.count, now);
+                let identity = Identity::create(fresh.cluster_id, wanted.count, fresh.now);
                 identity.write(&path, sync)?;
                 identity
+            }
+        };
+        let secrets = match Secrets::read(&path)? {
+            Some(secrets) => secrets,
+            None => {
+                if identity.has_log {
+                    tracing::warn!(
+                        directory = %path.display(),
+                        "no secrets.json: a new one is made, and tokens that were given out before are stale"
+                    );
+                }
+                let secrets = Secrets::new(fresh.token_key);
+                secrets.write(&path, sync)?;
+                secrets
             }
         };
         Ok(Self {
             path,
             identity,
+            secrets,
             sync,
             _lock: lock,
             _ephemeral: ephemeral,
@@ -164,6 +189,12 @@ impl DataDir {
     #[must_use]
     pub fn identity(&self) -> &Identity {
         &self.identity
+    }
+
+    /// The key of the tokens that this cluster gives out. Never to be logged or shown.
+    #[must_use]
+    pub fn token_key(&self) -> [u8; 32] {
+        self.secrets.token_key()
     }
 
     /// Notes that the write-ahead log exists: from now on, its absence is a loss.
@@ -232,7 +263,7 @@ fn check_partitions(
 
 /// Whatever else lies around may stay: volumes come with directories of their own.
 fn check_empty(dir: &Path) -> Result<(), OpenError> {
-    let ours = ["wal", "wal.watermark", "state", "hubs.json"];
+    let ours = ["wal", "wal.watermark", "state", "hubs.json", "secrets.json"];
     match ours.into_iter().find(|name| dir.join(name).exists()) {
         Some(found) => Err(OpenError::Orphaned {
             dir: dir.to_owned(),

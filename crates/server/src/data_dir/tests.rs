@@ -7,6 +7,16 @@ use tempfile::TempDir;
 use super::*;
 
 const CLUSTER: [u8; 16] = [0xC1; 16];
+const FRESH: Fresh = Fresh {
+    cluster_id: CLUSTER,
+    token_key: [0x0E; 32],
+    now: SystemTime::UNIX_EPOCH,
+};
+const OTHER: Fresh = Fresh {
+    cluster_id: [0xFF; 16],
+    token_key: [0xFE; 32],
+    now: SystemTime::UNIX_EPOCH,
+};
 
 fn wanted(count: u16) -> PartitionsWanted {
     PartitionsWanted {
@@ -16,7 +26,7 @@ fn wanted(count: u16) -> PartitionsWanted {
 }
 
 fn open(dir: &TempDir) -> Result<DataDir, OpenError> {
-    DataDir::open(dir.path(), &wanted(4), CLUSTER, SystemTime::UNIX_EPOCH)
+    DataDir::open(dir.path(), &wanted(4), FRESH)
 }
 
 /// Opening fails, with a message that has every part.
@@ -42,8 +52,7 @@ fn identity_is_made_once_and_kept() {
     let identity = first.identity().clone();
     drop(first);
 
-    let second =
-        DataDir::open(dir.path(), &wanted(8), [0xFF; 16], SystemTime::now()).expect("ours");
+    let second = DataDir::open(dir.path(), &wanted(8), OTHER).expect("ours");
     assert_eq!(second.identity(), &identity);
     assert!(identity.has_log);
     assert_eq!(identity.partitions.get(), 4);
@@ -54,10 +63,51 @@ fn missing_directories_are_created_for_their_owner_alone() {
     use std::os::unix::fs::PermissionsExt;
     let dir = new_dir();
     let path = dir.path().join("a/b");
-    let data = DataDir::open(&path, &wanted(4), CLUSTER, SystemTime::UNIX_EPOCH).expect("created");
+    let data = DataDir::open(&path, &wanted(4), FRESH).expect("created");
     assert!(data.path().ends_with("a/b"));
     let mode = fs::metadata(&path).expect("there").permissions().mode();
     assert_eq!(mode & 0o777, 0o700);
+}
+
+#[test]
+fn token_key_is_made_once_for_its_owner_alone() {
+    use std::os::unix::fs::PermissionsExt;
+    let dir = new_dir();
+    let first = open(&dir).expect("new");
+    assert_eq!(first.token_key(), FRESH.token_key);
+    assert!(!format!("{first:?}").contains("14, 14"), "{first:?}");
+    drop(first);
+    let path = dir.path().join("secrets.json");
+    let mode = fs::metadata(&path).expect("there").permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+
+    let open_again = || DataDir::open(dir.path(), &wanted(4), OTHER);
+    assert_eq!(open_again().expect("ours").token_key(), FRESH.token_key);
+    fs::remove_file(&path).expect("there");
+    assert_eq!(open_again().expect("ours").token_key(), OTHER.token_key);
+    assert_eq!(open(&dir).expect("ours").token_key(), OTHER.token_key);
+}
+
+#[test]
+fn damaged_secrets_are_refused_without_being_told() {
+    let dir = new_dir();
+    drop(open(&dir).expect("new"));
+    let path = dir.path().join("secrets.json");
+    let good = fs::read_to_string(&path).expect("there");
+    for bad in [
+        String::new(),
+        good.replace("0e0e", "0e"),
+        good.replace("0e0e", "+e0e"),
+        good.replace("\"token_key\"", "\"key\""),
+    ] {
+        assert_ne!(bad, good);
+        fs::write(&path, bad).expect("written");
+        check_refused(&dir, &["secrets.json is damaged", "remove it"]);
+        let error = open(&dir).expect_err("damaged").to_string();
+        assert!(!error.contains("0e0e"), "{error}");
+    }
+    fs::write(&path, good.replace("\"format\": 1", "\"format\": 7")).expect("written");
+    check_refused(&dir, &["format 7", "format 1"]);
 }
 
 #[test]
@@ -119,7 +169,7 @@ fn number_of_partitions_never_changes() {
         insisted_by: Some("cluster.partitions (a.toml, line 2)".to_owned()),
         ..wanted(count)
     };
-    let open_with = |wanted| DataDir::open(dir.path(), &wanted, CLUSTER, SystemTime::UNIX_EPOCH);
+    let open_with = |wanted| DataDir::open(dir.path(), &wanted, FRESH);
     let error = open_with(insist(16)).expect_err("four").to_string();
     for part in ["4 partitions", "asks for 16", "a.toml, line 2"] {
         assert!(error.contains(part), "{part:?} in {error:?}");
@@ -129,7 +179,7 @@ fn number_of_partitions_never_changes() {
 
 #[test]
 fn ephemeral_directories_vanish() {
-    let data = DataDir::ephemeral(&wanted(4), CLUSTER, SystemTime::UNIX_EPOCH).expect("created");
+    let data = DataDir::ephemeral(&wanted(4), FRESH).expect("created");
     let path = data.path().to_owned();
     assert_eq!(data.sync(), Sync::Never);
     assert!(path.join("identity.json").exists());

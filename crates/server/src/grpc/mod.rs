@@ -1,7 +1,7 @@
 //! The gRPC port: its own accept loop over hyper.
 //!
 //! ```text
-//! socket ─► connection (limits, pings, GOAWAY) ─┬─► /TaskHubSidecarService/…   straight to the service, no layers
+//! socket ─► connection (limits, pings, GOAWAY) ─┬─► /TaskHubSidecarService/…   straight to the service; those that last can be ended
 //!                                               └─► anything else             health, reflection, probes
 //! ```
 //!
@@ -9,9 +9,13 @@
 //! end those that outlive a graceful stop.
 
 mod connections;
+mod lasting;
 mod services;
 #[cfg(test)]
 mod tests;
+mod traced;
 
 pub use connections::{CallService, GrpcServer};
+pub use lasting::{Ending, Endings, Lasting, LastingAnswer};
 pub use services::{Answer, Services, side_routes};
+pub use traced::{Traced, TracedAnswer};

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Weak};
 
-use longhaul_partition::{Figures, Partition, Partitions};
+use longhaul_partition::{Figures, Partition, Partitions, WorkKind};
 use longhaul_wal::Wal;
 use metrics::{Gauge, describe_gauge, gauge};
 
@@ -43,6 +43,7 @@ const OF_PARTITIONS: [PartitionGauge; 6] = [
 ];
 
 const WORK_ITEMS_OUT: &str = "longhaul_work_items_out";
+const WORK_ITEMS_PARKED: &str = "longhaul_work_items_parked";
 const WAL_BYTES: &str = "longhaul_wal_bytes";
 const WAL_QUEUED: &str = "longhaul_wal_queued_bytes";
 
@@ -56,6 +57,7 @@ struct Sources {
     wal: Weak<Wal>,
     of_partitions: Vec<[Gauge; OF_PARTITIONS.len()]>,
     work_items_out: Gauge,
+    work_items_parked: [Gauge; WorkKind::ALL.len()],
     wal_bytes: Gauge,
     wal_queued: Gauge,
 }
@@ -66,6 +68,10 @@ impl NodeGauges {
             describe_gauge!(name, help);
         }
         describe_gauge!(WORK_ITEMS_OUT, "Work items out on worker streams.");
+        describe_gauge!(
+            WORK_ITEMS_PARKED,
+            "Work items that workers failed to complete many times in a row; they are retried now and then."
+        );
         describe_gauge!(WAL_BYTES, "Size of the write-ahead log's files in use.");
         describe_gauge!(
             WAL_QUEUED,
@@ -80,6 +86,8 @@ impl NodeGauges {
             partitions: partitions.clone(),
             wal: Arc::downgrade(wal),
             work_items_out: gauge!(WORK_ITEMS_OUT),
+            work_items_parked: WorkKind::ALL
+                .map(|kind| gauge!(WORK_ITEMS_PARKED, "kind" => kind.name())),
             wal_bytes: gauge!(WAL_BYTES),
             wal_queued: gauge!(WAL_QUEUED),
         }))
@@ -89,8 +97,12 @@ impl NodeGauges {
     #[allow(clippy::cast_precision_loss)]
     pub(crate) fn refresh(&self) {
         let sources = &*self.0;
+        let mut parked = [0; WorkKind::ALL.len()];
         for (partition, gauges) in sources.partitions.iter().zip(&sources.of_partitions) {
             let figures = partition.figures();
+            for (sum, of_partition) in parked.iter_mut().zip(figures.parked) {
+                *sum += of_partition;
+            }
             for (gauge, (_, _, value)) in gauges.iter().zip(OF_PARTITIONS) {
                 gauge.set(value(&figures) as f64);
             }
@@ -98,6 +110,9 @@ impl NodeGauges {
         sources
             .work_items_out
             .set(sources.partitions.sessions().out() as f64);
+        for (gauge, parked) in sources.work_items_parked.iter().zip(parked) {
+            gauge.set(parked as f64);
+        }
         if let Some(wal) = sources.wal.upgrade() {
             sources.wal_bytes.set(wal.bytes_in_use() as f64);
             sources.wal_queued.set(wal.stats().queued_bytes as f64);

@@ -3,39 +3,45 @@
 use std::io::{self, IsTerminal};
 
 use anyhow::Context;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::Filtered;
+use tracing_subscriber::layer::{Layered, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer, Registry, fmt, registry};
 
 use crate::config::{LogFormat, Telemetry};
 
-/// Writes this process's logs from now on, panics included. Once per process.
+/// What takes the logs, and may be listened to as well.
+pub type WithLines =
+    Layered<Filtered<Box<dyn Layer<Registry> + Send + Sync>, EnvFilter, Registry>, Registry>;
+
+/// Writes this process's logs from now on, panics included, and lets `spans` listen too. Once per process.
 ///
 /// # Errors
 /// The levels cannot be read, or something else in the process takes its logs.
-pub fn install(config: &Telemetry) -> anyhow::Result<()> {
+pub fn install(
+    config: &Telemetry,
+    spans: Option<impl Layer<WithLines> + Send + Sync + 'static>,
+) -> anyhow::Result<()> {
     let levels = &config.log_level.0;
     let filter = EnvFilter::try_new(with_quiet_libraries(levels));
     let filter = filter.with_context(|| format!("log level {levels:?}"))?;
     let terminal = io::stderr().is_terminal();
-    let lines = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(io::stderr);
+    let lines = fmt::layer().with_writer(io::stderr);
     let json = match config.log_format {
         LogFormat::Json => true,
         LogFormat::Text => false,
         LogFormat::Auto => !terminal,
     };
-    let installed = if json {
-        lines
-            .json()
-            .flatten_event(true)
-            .with_current_span(false)
-            .finish()
-            .try_init()
+    let lines = if json {
+        let lines = lines.json().flatten_event(true).with_current_span(false);
+        lines.boxed()
     } else {
-        lines.compact().with_ansi(terminal).finish().try_init()
+        lines.compact().with_ansi(terminal).boxed()
     };
-    installed.context("cannot take the logs of this process")?;
+    let installed = registry().with(lines.with_filter(filter)).with(spans);
+    installed
+        .try_init()
+        .context("cannot take the logs of this process")?;
     std::panic::set_hook(Box::new(|panic| {
         let trace = std::backtrace::Backtrace::capture();
         tracing::error!(%panic, %trace, "panic");

@@ -1,5 +1,6 @@
 //! A whole node in this process: what it serves, what it finds again, and how it ends.
 
+mod hubs;
 mod restarting;
 mod serving;
 mod stopping;

@@ -13,7 +13,7 @@ use longhaul_proto::sidecar::{
     OrchestrationStatus, OrchestratorAction, OrchestratorResponse, WorkItem,
 };
 use longhaul_server::config::Config;
-use longhaul_server::data_dir::{DataDir, PartitionsWanted};
+use longhaul_server::data_dir::{DataDir, Fresh, PartitionsWanted};
 use longhaul_server::node::Node;
 use longhaul_types::PartitionCount;
 use tokio::net::TcpListener;
@@ -134,7 +134,8 @@ async fn work_that_nobody_finished_in_time_is_offered_after_the_next_start() {
     begin(&mut stub, &mut stream, "a").await;
     node.stop().await;
     let end = next(&mut stream).await.expect_err("the node has stopped");
-    assert_ne!(end.code(), Code::Ok);
+    assert_eq!(end.code(), Code::Unavailable, "{end}");
+    assert!(end.message().contains("waited long enough"), "{end}");
 
     let node = start(&dir, impatient).await.expect("starts");
     let mut stub = self::stub(&node).await;
@@ -187,6 +188,11 @@ async fn stopped_node_leaves_nothing_in_use() {
         insisted_by: None,
     };
     let data = dir.path().join("data");
-    let data = DataDir::open(&data, &wanted, [0; 16], std::time::SystemTime::UNIX_EPOCH);
+    let fresh = Fresh {
+        cluster_id: [0; 16],
+        token_key: [0; 32],
+        now: std::time::SystemTime::UNIX_EPOCH,
+    };
+    let data = DataDir::open(&data, &wanted, fresh);
     assert!(data.expect("free again").identity().has_log);
 }

@@ -1,4 +1,4 @@
-//! Keys of instance records and of active markers: kind, hub, instance id.
+//! Keys of the records of instances and entities, and of active markers: kind, hub, id.
 
 use longhaul_engine::key::InstanceKey;
 use longhaul_types::{HubId, InstanceId};
@@ -6,11 +6,36 @@ use longhaul_types::{HubId, InstanceId};
 use super::{Kind, text};
 use crate::records::Corrupt;
 
-/// The key of the record or the marker of an instance; `kind` is [`Kind::Instance`] or [`Kind::Active`].
+/// Length of what the keys of all rows of a kind in a hub begin with.
+pub const HUB_LEN: usize = 1 + 4;
+
+/// What the record under this key is: the id tells instances and entities apart.
+#[must_use]
+pub fn kind(key: &InstanceKey) -> Kind {
+    match key.id.is_entity() {
+        true => Kind::Entity,
+        false => Kind::Instance,
+    }
+}
+
+/// The key of the record of an instance or entity.
+#[must_use]
+pub fn record(key: &InstanceKey) -> Vec<u8> {
+    encode(kind(key), key)
+}
+
+/// What the keys of all rows of this kind in a hub begin with.
+#[must_use]
+pub fn hub(kind: Kind, hub: HubId) -> [u8; HUB_LEN] {
+    let [h0, h1, h2, h3] = hub.0.to_be_bytes();
+    [kind as u8, h0, h1, h2, h3]
+}
+
+/// The key of a record or marker; `kind` is [`Kind::Instance`], [`Kind::Entity`] or [`Kind::Active`].
 #[must_use]
 pub fn encode(kind: Kind, key: &InstanceKey) -> Vec<u8> {
     debug_assert!(
-        matches!(kind, Kind::Instance | Kind::Active),
+        matches!(kind, Kind::Instance | Kind::Entity | Kind::Active),
         "{kind:?} has other fields"
     );
     // An id without a zero byte needs exactly this much.
@@ -20,7 +45,7 @@ pub fn encode(kind: Kind, key: &InstanceKey) -> Vec<u8> {
     out
 }
 
-/// The instance that a record or marker key names.
+/// The instance or entity that the key of a record or marker names.
 ///
 /// # Errors
 /// [`Corrupt::MalformedKey`] if it is not the key of such a row.
@@ -64,9 +89,14 @@ mod tests {
     proptest! {
         #[test]
         fn keys_round_trip(key in any_instance_key()) {
-            for kind in [Kind::Instance, Kind::Active] {
+            for kind in [Kind::Instance, Kind::Entity, Kind::Active] {
                 prop_assert_eq!(&decode(kind, &encode(kind, &key)).expect("well formed"), &key);
             }
+        }
+
+        #[test]
+        fn keys_of_a_hub_begin_alike(key in any_instance_key()) {
+            prop_assert!(record(&key).starts_with(&hub(kind(&key), key.hub)));
         }
 
         #[test]
@@ -87,6 +117,8 @@ mod tests {
             encode(Kind::Active, &key),
             b"l\x01\x02\x03\x04a\0\xFFb\0\x01"
         );
+        let entity = InstanceKey::new(HubId(1), InstanceId::trusted("@a@b"));
+        assert_eq!(record(&entity), b"e\0\0\0\x01@a@b\0\x01");
     }
 
     #[test]

@@ -15,14 +15,19 @@ const END: u8 = 0x01;
 
 /// Appends `text`, escaped and terminated.
 pub fn put(text: &str, out: &mut Vec<u8>) {
-    let mut rest = text.as_bytes();
+    put_prefix(text, out);
+    out.extend_from_slice(&[ESCAPE, END]);
+}
+
+/// Appends what exactly the texts that begin with `prefix` begin with.
+pub fn put_prefix(prefix: &str, out: &mut Vec<u8>) {
+    let mut rest = prefix.as_bytes();
     while let Some(zero) = rest.iter().position(|byte| *byte == ESCAPE) {
         out.extend_from_slice(&rest[..zero]);
         out.extend_from_slice(&[ESCAPE, ESCAPED_ZERO]);
         rest = &rest[zero + 1..];
     }
     out.extend_from_slice(rest);
-    out.extend_from_slice(&[ESCAPE, END]);
 }
 
 /// Takes a text from the front of `key`.
@@ -82,6 +87,13 @@ mod tests {
         #[test]
         fn encodings_order_as_texts_do(a in any_text(), b in any_text()) {
             prop_assert_eq!(encoded(&a).cmp(&encoded(&b)), a.as_bytes().cmp(b.as_bytes()));
+        }
+
+        #[test]
+        fn prefixes_begin_the_texts_that_begin_with_them(prefix in any_text(), text in any_text()) {
+            let mut begin = Vec::new();
+            put_prefix(&prefix, &mut begin);
+            prop_assert_eq!(encoded(&text).starts_with(&begin), text.starts_with(&prefix));
         }
 
         #[test]

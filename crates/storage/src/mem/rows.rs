@@ -1,8 +1,9 @@
 //! Rows of one partition replica in memory.
 
 use std::collections::BTreeMap;
-use std::ops::Bound;
+use std::ops::{Bound, Range};
 use std::path::Path;
+use std::sync::Arc;
 
 use bytes::{Buf, Bytes};
 use longhaul_engine::tables::TableFault;
@@ -12,7 +13,7 @@ use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 use crate::fault::fault;
 use crate::keys;
 use crate::records::{FileFormat, SnapshotManifest, decode_partition_row};
-use crate::rows::{Operation, Row, RowBatch, Rows};
+use crate::rows::{Cursor, Operation, Row, RowBatch, Rows, RowsView};
 use crate::snapshot;
 
 const FILE: &str = "000000.rows";
@@ -20,8 +21,16 @@ const FILE: &str = "000000.rows";
 /// Rows of one partition replica in memory.
 pub struct MemRows {
     incarnation: u64,
-    /// `None` once other rows were put in place of these.
-    layers: RwLock<Option<Layers>>,
+    /// `None` once other rows were put in place of these. Copied before a change while there are views of them.
+    layers: RwLock<Option<Arc<Layers>>>,
+}
+
+/// Rows as of one moment.
+struct MemView(Arc<Layers>);
+
+struct MemCursor<'a> {
+    row: Option<Row>,
+    rest: Box<dyn Iterator<Item = Row> + 'a>,
 }
 
 /// What a crash leaves, and what was written since.
@@ -36,7 +45,7 @@ impl MemRows {
     pub(super) fn new(incarnation: u64) -> Self {
         Self {
             incarnation,
-            layers: RwLock::new(Some(Layers::default())),
+            layers: RwLock::new(Some(Arc::default())),
         }
     }
 
@@ -60,7 +69,7 @@ impl MemRows {
         }
         Ok(Self {
             incarnation,
-            layers: RwLock::new(Some(layers)),
+            layers: RwLock::new(Some(Arc::new(layers))),
         })
     }
 
@@ -72,7 +81,7 @@ impl MemRows {
     /// Forgets what was not flushed.
     pub(super) fn crash(&self) {
         if let Some(layers) = &mut *self.layers.write() {
-            layers.fresh.clear();
+            Arc::make_mut(layers).fresh.clear();
         }
     }
 
@@ -81,12 +90,15 @@ impl MemRows {
         *self.layers.write() = None;
     }
 
-    fn read(&self) -> Result<MappedRwLockReadGuard<'_, Layers>, TableFault> {
+    fn read(&self) -> Result<MappedRwLockReadGuard<'_, Arc<Layers>>, TableFault> {
         RwLockReadGuard::try_map(self.layers.read(), Option::as_ref).map_err(|_| self.retired())
     }
 
     fn change(&self) -> Result<MappedRwLockWriteGuard<'_, Layers>, TableFault> {
-        RwLockWriteGuard::try_map(self.layers.write(), Option::as_mut).map_err(|_| self.retired())
+        let layers = RwLockWriteGuard::try_map(self.layers.write(), |layers| {
+            layers.as_mut().map(Arc::make_mut)
+        });
+        layers.map_err(|_| self.retired())
     }
 
     fn retired(&self) -> TableFault {
@@ -97,11 +109,7 @@ impl MemRows {
 
 impl Rows for MemRows {
     fn get(&self, key: &[u8]) -> Result<Option<Bytes>, TableFault> {
-        let layers = self.read()?;
-        Ok(match layers.fresh.get(key) {
-            Some(fresh) => fresh.clone(),
-            None => layers.durable.get(key).cloned(),
-        })
+        Ok(self.read()?.get(key))
     }
 
     fn get_durable(&self, key: &[u8]) -> Result<Option<Bytes>, TableFault> {
@@ -120,10 +128,14 @@ impl Rows for MemRows {
         };
         Ok(self
             .read()?
-            .all(from)
+            .range((from, Bound::Unbounded))
             .take_while(|(key, _)| key.starts_with(prefix))
             .take(limit)
             .collect())
+    }
+
+    fn view(&self) -> Result<Box<dyn RowsView>, TableFault> {
+        Ok(Box::new(MemView(Arc::clone(&*self.read()?))))
     }
 
     fn write(&self, batch: RowBatch) -> Result<(), TableFault> {
@@ -147,10 +159,10 @@ impl Rows for MemRows {
     }
 
     fn export(&self, dir: &Path) -> Result<SnapshotManifest, TableFault> {
-        let layers = self.read()?.clone();
+        let layers = Arc::clone(&*self.read()?);
         let mut content = Vec::new();
         let mut row = None;
-        for (key, value) in layers.all(Bound::Unbounded) {
+        for (key, value) in layers.range((Bound::Unbounded, Bound::Unbounded)) {
             if key == keys::PARTITION {
                 let decoded = decode_partition_row(value.clone());
                 row = Some(decoded.map_err(|corrupt| fault("partition row", corrupt))?);
@@ -164,7 +176,43 @@ impl Rows for MemRows {
     }
 }
 
+impl RowsView for MemView {
+    fn get(&self, key: &[u8]) -> Result<Option<Bytes>, TableFault> {
+        Ok(self.0.get(key))
+    }
+
+    fn walk(&self, range: Range<Vec<u8>>) -> Result<Box<dyn Cursor + '_>, TableFault> {
+        let rows = (!range.is_empty()).then(|| {
+            let from = Bound::Included(&range.start[..]);
+            self.0.range((from, Bound::Excluded(&range.end[..])))
+        });
+        let mut rest = rows.into_iter().flatten();
+        Ok(Box::new(MemCursor {
+            row: rest.next(),
+            rest: Box::new(rest),
+        }))
+    }
+}
+
+impl Cursor for MemCursor<'_> {
+    fn row(&self) -> Option<(&[u8], &[u8])> {
+        self.row.as_ref().map(|(key, value)| (&key[..], &value[..]))
+    }
+
+    fn advance(&mut self) -> Result<(), TableFault> {
+        self.row = self.rest.next();
+        Ok(())
+    }
+}
+
 impl Layers {
+    fn get(&self, key: &[u8]) -> Option<Bytes> {
+        match self.fresh.get(key) {
+            Some(fresh) => fresh.clone(),
+            None => self.durable.get(key).cloned(),
+        }
+    }
+
     fn perform(&mut self, operation: Operation<'_>) {
         match operation {
             Operation::Put { key, value } => {
@@ -189,9 +237,11 @@ impl Layers {
         }
     }
 
-    /// Every row from a key on, in order.
-    fn all(&self, from: Bound<&[u8]>) -> impl Iterator<Item = Row> {
-        let range = (from, Bound::Unbounded);
+    /// The rows of a range that is not reversed, in order.
+    fn range<'a>(
+        &'a self,
+        range: (Bound<&[u8]>, Bound<&[u8]>),
+    ) -> impl Iterator<Item = Row> + use<'a> {
         let mut durable = self.durable.range::<[u8], _>(range).peekable();
         let mut fresh = self.fresh.range::<[u8], _>(range).peekable();
         std::iter::from_fn(move || {

@@ -108,6 +108,79 @@ fn wrong_fields_of_an_instance_are_named() {
     }
 }
 
+type EntityDamage = fn(&mut wire::Entity);
+
+/// What is wrong with an entity that `change` has damaged.
+fn flaw_of_entity(change: impl FnOnce(&mut wire::Entity)) -> Corrupt {
+    let mut record = wire::Entity {
+        created_at: Some(wire::Timestamp::default()),
+        ..wire::Entity::default()
+    };
+    decode_entity(envelope::seal(&record)).expect("the undamaged record is well formed");
+    change(&mut record);
+    decode_entity(envelope::seal(&record)).expect_err("damaged")
+}
+
+#[test]
+fn wrong_fields_of_an_entity_are_named() {
+    use wire::entity::{Queued, RecentRequest, Scheduled, queued::Queued as Body};
+    let scheduled = || Scheduled {
+        due: Some(wire::Timestamp::default()),
+        operation: Some(wire::EntityOperation::default()),
+        ..Scheduled::default()
+    };
+    let cases: [(EntityDamage, Corrupt); 6] = [
+        (|e| e.created_at = None, Corrupt::Missing("created_at")),
+        (
+            |e| e.lock = Some(wire::CriticalSection::default()),
+            Corrupt::Missing("owner"),
+        ),
+        (
+            |e| {
+                e.owner_lane.push(wire::EntityOperation {
+                    request_id: Bytes::from_static(b"\xFF"),
+                    ..Default::default()
+                })
+            },
+            Corrupt::NotText("request id"),
+        ),
+        (
+            |e| e.queue.push(Queued { queued: None }),
+            Corrupt::Missing("queued"),
+        ),
+        (
+            |e| {
+                let queued = Some(Body::Lock(wire::LockRequest::default()));
+                e.queue.push(Queued { queued })
+            },
+            Corrupt::Missing("critical section"),
+        ),
+        (
+            |e| e.recent.push(RecentRequest::default()),
+            Corrupt::Missing("time of the request"),
+        ),
+    ];
+    for (change, expected) in cases {
+        assert_eq!(flaw_of_entity(change), expected);
+    }
+    let twice = flaw_of_entity(|e| e.scheduled = vec![scheduled(), scheduled()]);
+    assert_eq!(twice, Corrupt::Repeated("scheduled"));
+    let never_due = flaw_of_entity(|e| {
+        e.scheduled.push(Scheduled {
+            due: None,
+            ..scheduled()
+        })
+    });
+    assert_eq!(never_due, Corrupt::Missing("due"));
+    let nothing_due = flaw_of_entity(|e| {
+        e.scheduled.push(Scheduled {
+            operation: None,
+            ..scheduled()
+        })
+    });
+    assert_eq!(nothing_due, Corrupt::Missing("operation"));
+}
+
 #[test]
 fn wrong_fields_of_commands_are_named() {
     assert_eq!(flaw_of_command(None), Corrupt::Missing("command"));
@@ -154,6 +227,60 @@ fn wrong_fields_of_commands_are_named() {
         flaw_of_command(Some(Body::CompleteTurn(turn))),
         Corrupt::Missing("outgoing message")
     );
+}
+
+#[test]
+fn wrong_fields_of_commands_about_entities_are_named() {
+    use wire::message as m;
+    let unlock = wire::command::Unlock {
+        key: Some(key()),
+        ..Default::default()
+    };
+    assert_eq!(
+        flaw_of_command(Some(Body::Unlock(unlock))),
+        Corrupt::Missing("owner")
+    );
+    let signal = wire::command::SignalEntity {
+        key: Some(key()),
+        request_id: Bytes::from_static(b"\xFF"),
+        ..Default::default()
+    };
+    assert_eq!(
+        flaw_of_command(Some(Body::SignalEntity(signal))),
+        Corrupt::NotText("request id")
+    );
+    let sent = |body| {
+        let batch = wire::command::CompleteBatch {
+            key: Some(key()),
+            messages: vec![wire::Message {
+                target: Some(key()),
+                body: Some(body),
+            }],
+            ..Default::default()
+        };
+        flaw_of_command(Some(Body::CompleteBatch(batch)))
+    };
+    let cases = [
+        (
+            m::Body::Operation(m::Operation::default()),
+            Corrupt::Missing("operation"),
+        ),
+        (
+            m::Body::Lock(wire::LockRequest::default()),
+            Corrupt::Missing("critical section"),
+        ),
+        (
+            m::Body::LockGranted(wire::CriticalSection::default()),
+            Corrupt::Missing("owner"),
+        ),
+        (
+            m::Body::Rewind(m::RewindChild::default()),
+            Corrupt::Missing("creation"),
+        ),
+    ];
+    for (body, expected) in cases {
+        assert_eq!(sent(body), expected);
+    }
 }
 
 #[test]

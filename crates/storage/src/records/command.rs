@@ -3,16 +3,19 @@
 //! On the hot path twice: encoded when proposed, decoded when applied.
 
 use bytes::Bytes;
-use longhaul_engine::command::{Batch, Command, CreateInstance, DueTimer, ReusePolicy};
+use longhaul_engine::command::{
+    Batch, Command, CompleteBatch, CreateInstance, DueOperation, DueTimer, PurgeTarget,
+    ReusePolicy, StateChange,
+};
 use longhaul_proto::storage::v1 as wire;
 use wire::command as c;
 use wire::command::Command as Body;
 
 use super::values::{
-    execution, execution_to_wire, key, key_to_wire, partition_id, required, status, timestamp,
-    timestamp_to_wire,
+    execution, execution_to_wire, key, key_to_wire, optional_timestamp, partition_id, required,
+    status, text, text_to_wire, timestamp, timestamp_to_wire,
 };
-use super::{Corrupt, creation, envelope, message, turn};
+use super::{Corrupt, creation, entity, envelope, message, turn};
 
 /// The log entry for a batch.
 #[must_use]
@@ -79,6 +82,56 @@ fn to_wire(command: &Command) -> wire::Command {
             seq: *seq,
             encoded_event: event.clone(),
         }),
+        Command::Rewind {
+            key,
+            execution,
+            reason,
+        } => Body::Rewind(c::Rewind {
+            key: Some(key_to_wire(key)),
+            execution_id: execution_to_wire(execution),
+            reason: reason.clone(),
+        }),
+        Command::Restart { key, execution } => Body::Restart(c::Restart {
+            key: Some(key_to_wire(key)),
+            execution_id: execution_to_wire(execution),
+        }),
+        Command::ForceTerminate { key, reason } => Body::ForceTerminate(c::ForceTerminate {
+            key: Some(key_to_wire(key)),
+            reason: reason.clone(),
+        }),
+        Command::Purge { targets } => Body::Purge(c::Purge {
+            targets: targets.iter().map(purge_target_to_wire).collect(),
+        }),
+        Command::Remove { keys } => Body::Remove(c::Remove {
+            keys: keys.iter().map(key_to_wire).collect(),
+        }),
+        Command::SignalEntity {
+            key,
+            request_id,
+            event,
+            due,
+        } => Body::SignalEntity(c::SignalEntity {
+            key: Some(key_to_wire(key)),
+            request_id: text_to_wire(request_id),
+            encoded_event: event.clone(),
+            due: due.map(timestamp_to_wire),
+        }),
+        Command::CompleteBatch(batch) => Body::CompleteBatch(batch_to_wire(batch)),
+        Command::ReleaseOperations(due) => Body::ReleaseOperations(c::ReleaseOperations {
+            operations: due.iter().map(due_operation_to_wire).collect(),
+        }),
+        Command::ExpireEntities(keys) => Body::ExpireEntities(c::ExpireEntities {
+            keys: keys.iter().map(key_to_wire).collect(),
+        }),
+        Command::Unlock {
+            key,
+            section,
+            owner,
+        } => Body::Unlock(c::Unlock {
+            key: Some(key_to_wire(key)),
+            section_id: text_to_wire(section),
+            owner: Some(entity::caller_to_wire(owner)),
+        }),
         Command::FireTimers(due) => Body::FireTimers(c::FireTimers {
             timers: due.iter().map(due_timer_to_wire).collect(),
         }),
@@ -128,6 +181,45 @@ fn from_wire(command: wire::Command) -> Result<Command, Corrupt> {
             seq: complete.seq,
             event: complete.encoded_event,
         },
+        Body::Rewind(rewind) => Command::Rewind {
+            key: key(rewind.key)?,
+            execution: execution(&rewind.execution_id)?,
+            reason: rewind.reason,
+        },
+        Body::Restart(restart) => Command::Restart {
+            key: key(restart.key)?,
+            execution: execution(&restart.execution_id)?,
+        },
+        Body::ForceTerminate(force) => Command::ForceTerminate {
+            key: key(force.key)?,
+            reason: force.reason,
+        },
+        Body::Purge(purge) => {
+            let targets = purge.targets.into_iter().map(purge_target);
+            Command::Purge {
+                targets: targets.collect::<Result<_, _>>()?,
+            }
+        }
+        Body::Remove(remove) => Command::Remove {
+            keys: keys(remove.keys)?,
+        },
+        Body::SignalEntity(signal) => Command::SignalEntity {
+            key: key(signal.key)?,
+            request_id: text(&signal.request_id, "request id")?,
+            event: signal.encoded_event,
+            due: optional_timestamp(signal.due, "due")?,
+        },
+        Body::CompleteBatch(batch) => Command::CompleteBatch(Box::new(self::batch(batch)?)),
+        Body::ReleaseOperations(release) => {
+            let operations = release.operations.into_iter().map(due_operation);
+            Command::ReleaseOperations(operations.collect::<Result<_, _>>()?)
+        }
+        Body::ExpireEntities(expire) => Command::ExpireEntities(keys(expire.keys)?),
+        Body::Unlock(unlock) => Command::Unlock {
+            key: key(unlock.key)?,
+            section: text(&unlock.section_id, "critical section id")?,
+            owner: entity::caller(required(unlock.owner, "owner")?)?,
+        },
         Body::FireTimers(fire) => {
             let timers = fire.timers.into_iter().map(due_timer);
             Command::FireTimers(timers.collect::<Result<_, _>>()?)
@@ -174,6 +266,68 @@ fn create(create: c::CreateInstance) -> Result<CreateInstance, Corrupt> {
         key: key(create.key)?,
         creation: creation::from_wire(create.creation)?,
         reuse,
+    })
+}
+
+fn keys(keys: Vec<wire::InstanceKey>) -> Result<Vec<longhaul_engine::InstanceKey>, Corrupt> {
+    keys.into_iter().map(|it| key(Some(it))).collect()
+}
+
+fn purge_target_to_wire(target: &PurgeTarget) -> c::PurgeTarget {
+    c::PurgeTarget {
+        key: Some(key_to_wire(&target.key)),
+        completed_at: target.completed_at.map(timestamp_to_wire),
+    }
+}
+
+fn purge_target(target: c::PurgeTarget) -> Result<PurgeTarget, Corrupt> {
+    Ok(PurgeTarget {
+        key: key(target.key)?,
+        completed_at: optional_timestamp(target.completed_at, "completed_at")?,
+    })
+}
+
+fn batch_to_wire(batch: &CompleteBatch) -> c::CompleteBatch {
+    let (keep_state, state) = match &batch.state {
+        StateChange::Keep => (true, None),
+        StateChange::Set(state) => (false, state.clone()),
+    };
+    c::CompleteBatch {
+        key: Some(key_to_wire(&batch.key)),
+        batch: batch.batch,
+        keep_state,
+        state,
+        encoded_answers: batch.answers.clone(),
+        messages: batch.messages.iter().map(message::to_wire).collect(),
+    }
+}
+
+fn batch(batch: c::CompleteBatch) -> Result<CompleteBatch, Corrupt> {
+    let messages = batch.messages.into_iter().map(message::from_wire);
+    Ok(CompleteBatch {
+        key: key(batch.key)?,
+        batch: batch.batch,
+        state: if batch.keep_state {
+            StateChange::Keep
+        } else {
+            StateChange::Set(batch.state)
+        },
+        answers: batch.encoded_answers,
+        messages: messages.collect::<Result<_, _>>()?,
+    })
+}
+
+fn due_operation_to_wire(due: &DueOperation) -> c::DueOperation {
+    c::DueOperation {
+        key: Some(key_to_wire(&due.key)),
+        seq: due.seq,
+    }
+}
+
+fn due_operation(due: c::DueOperation) -> Result<DueOperation, Corrupt> {
+    Ok(DueOperation {
+        key: key(due.key)?,
+        seq: due.seq,
     })
 }
 

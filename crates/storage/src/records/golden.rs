@@ -63,9 +63,17 @@ fn records_keep_their_bytes() {
     for (name, instance) in [
         ("instance", samples::instance()),
         ("instance-plain", samples::plain_instance()),
+        ("instance-rewound", samples::rewound_instance()),
     ] {
         let record = encoded(|out| put_instance(&instance, out));
         check(name, &instance, &record, decode_instance);
+    }
+    for (name, entity) in [
+        ("entity", samples::entity()),
+        ("entity-plain", samples::plain_entity()),
+    ] {
+        let record = encoded(|out| put_entity(&entity, out));
+        check(name, &entity, &record, decode_entity);
     }
     let run = Bytes::from_static(b"\x1A\x05event");
     check(
@@ -74,9 +82,13 @@ fn records_keep_their_bytes() {
         &encoded(|out| put_history_run(&run, out)),
         decode_history_run,
     );
-    let row = samples::partition_row();
-    let record = encoded(|out| put_partition_row(&row, out));
-    check("partition-row", &row, &record, decode_partition_row);
+    for (name, row) in [
+        ("partition-row", samples::partition_row()),
+        ("partition-row-indexed", samples::indexed_partition_row()),
+    ] {
+        let record = encoded(|out| put_partition_row(&row, out));
+        check(name, &row, &record, decode_partition_row);
+    }
     for (name, message) in samples::messages() {
         let record = encoded(|out| put_message(&message, out));
         check(name, &message, &record, decode_message);
@@ -98,7 +110,10 @@ fn records_keep_their_bytes() {
 
 #[test]
 fn commands_keep_their_bytes() {
-    for (name, command) in samples::commands() {
+    let mut commands = samples::commands();
+    commands.extend(samples::management_commands());
+    commands.extend(samples::entity_commands());
+    for (name, command) in commands {
         let batch = samples::batch_of(vec![command]);
         check(name, &batch, &encode_batch(&batch), decode_batch);
     }

@@ -1,13 +1,15 @@
 //! The record of an instance.
 
+use std::sync::Arc;
+
 use bytes::{BufMut, Bytes};
 use longhaul_engine::history::History;
-use longhaul_engine::instance::{Activity, Child, Instance, Timer};
+use longhaul_engine::instance::{Activity, Child, Instance, SectionLocks, Timer};
 use longhaul_proto::storage::v1 as wire;
 
 use super::values::{
     execution, execution_to_wire, inbox, inbox_message_to_wire, instance_id, instance_id_to_wire,
-    numbered, optional_text, optional_text_to_wire, optional_timestamp, parent, parent_to_wire,
+    keyed, optional_text, optional_text_to_wire, optional_timestamp, parent, parent_to_wire,
     required, status, tags, tags_to_wire, text, text_to_wire, timestamp, timestamp_to_wire,
 };
 use super::{Corrupt, envelope};
@@ -53,6 +55,8 @@ fn to_wire(instance: &Instance) -> wire::Instance {
         timers: instance.timers.iter().map(timer_to_wire).collect(),
         children: instance.children.iter().map(child_to_wire).collect(),
         history: Some(history_to_wire(&instance.history)),
+        locks: instance.locks.iter().map(held_to_wire).collect(),
+        rewound: instance.rewound,
     }
 }
 
@@ -80,10 +84,12 @@ fn from_wire(instance: wire::Instance) -> Result<Instance, Corrupt> {
         trace: instance.encoded_trace,
         request_fingerprint: instance.request_fingerprint,
         inbox: inbox(instance.inbox)?,
-        activities: numbered(instance.activities.into_iter().map(activity), "activities")?,
-        timers: numbered(instance.timers.into_iter().map(timer), "timers")?,
-        children: numbered(instance.children.into_iter().map(child), "children")?,
+        activities: keyed(instance.activities.into_iter().map(activity), "activities")?,
+        timers: keyed(instance.timers.into_iter().map(timer), "timers")?,
+        children: keyed(instance.children.into_iter().map(child), "children")?,
+        locks: keyed(instance.locks.into_iter().map(held), "locks")?,
         history: history(required(instance.history, "history")?),
+        rewound: instance.rewound,
     })
 }
 
@@ -147,6 +153,23 @@ fn child(child: wire::Child) -> Result<(u64, Child), Corrupt> {
             instance,
         },
     ))
+}
+
+fn held_to_wire((section, locks): (&Arc<str>, &SectionLocks)) -> wire::HeldLocks {
+    wire::HeldLocks {
+        section_id: text_to_wire(section),
+        entities: locks.entities.iter().map(instance_id_to_wire).collect(),
+        granted: locks.granted,
+    }
+}
+
+fn held(held: wire::HeldLocks) -> Result<(Arc<str>, SectionLocks), Corrupt> {
+    let entities = held.entities.iter().map(instance_id);
+    let locks = SectionLocks {
+        entities: entities.collect::<Result<_, _>>()?,
+        granted: held.granted,
+    };
+    Ok((text(&held.section_id, "critical section id")?, locks))
 }
 
 fn history_to_wire(history: &History) -> wire::History {

@@ -1,15 +1,17 @@
-//! Messages between instances: outbox rows, and part of commands.
+//! Messages between instances and entities: outbox rows, and part of commands.
 
 use bytes::{BufMut, Bytes};
-use longhaul_engine::message::{ChildEnd, Message, MessageBody};
+use longhaul_engine::message::{ChildEnd, Message, MessageBody, RewindChild};
 use longhaul_proto::storage::v1 as wire;
+use wire::message as m;
 use wire::message::child_ended::End;
 use wire::message::{Body, ChildEnded, ChildOf, Completed, Terminate};
 
 use super::values::{
-    execution, execution_to_wire, instance_id, instance_id_to_wire, key, key_to_wire, required,
+    execution, execution_to_wire, instance_id, instance_id_to_wire, key, key_to_wire,
+    optional_timestamp, required, text, text_to_wire, timestamp_to_wire,
 };
-use super::{Corrupt, creation, envelope};
+use super::{Corrupt, creation, entity, envelope};
 
 /// Appends the record of `message`.
 pub fn put_message(message: &Message, out: &mut impl BufMut) {
@@ -57,6 +59,30 @@ pub(super) fn to_wire(message: &Message) -> wire::Message {
                     seq: *seq,
                 }),
         }),
+        MessageBody::Rewind(child) => Body::Rewind(m::RewindChild {
+            reason: child.reason.clone(),
+            creation: Some(creation::to_wire(&child.creation)),
+            failed: child.failed,
+        }),
+        MessageBody::Operation {
+            operation,
+            sender,
+            due,
+        } => Body::Operation(m::Operation {
+            operation: Some(entity::operation_to_wire(operation)),
+            sender: sender.as_ref().map(entity::caller_to_wire),
+            due: due.map(timestamp_to_wire),
+        }),
+        MessageBody::Lock(request) => Body::Lock(entity::lock_request_to_wire(request)),
+        MessageBody::Unlock { section, owner } => Body::Unlock(m::Unlock {
+            section_id: text_to_wire(section),
+            owner: Some(entity::caller_to_wire(owner)),
+        }),
+        MessageBody::Answer { execution, event } => Body::Answer(m::Answer {
+            execution_id: execution_to_wire(execution),
+            encoded_event: event.clone(),
+        }),
+        MessageBody::LockGranted(section) => Body::LockGranted(entity::section_to_wire(section)),
     };
     wire::Message {
         target: Some(key_to_wire(&message.target)),
@@ -81,6 +107,26 @@ pub(super) fn from_wire(message: wire::Message) -> Result<Message, Corrupt> {
             recurse: terminate.recurse,
             only_child_of: terminate.only_child_of.map(child_of).transpose()?,
         },
+        Body::Rewind(child) => MessageBody::Rewind(Box::new(RewindChild {
+            reason: child.reason,
+            creation: creation::from_wire(child.creation)?,
+            failed: child.failed,
+        })),
+        Body::Operation(message) => MessageBody::Operation {
+            operation: entity::operation(required(message.operation, "operation")?)?,
+            sender: message.sender.map(entity::caller).transpose()?,
+            due: optional_timestamp(message.due, "due")?,
+        },
+        Body::Lock(request) => MessageBody::Lock(entity::lock_request(request)?),
+        Body::Unlock(unlock) => MessageBody::Unlock {
+            section: text(&unlock.section_id, "critical section id")?,
+            owner: entity::caller(required(unlock.owner, "owner")?)?,
+        },
+        Body::Answer(answer) => MessageBody::Answer {
+            execution: execution(&answer.execution_id)?,
+            event: answer.encoded_event,
+        },
+        Body::LockGranted(section) => MessageBody::LockGranted(entity::section(section)?),
     };
     Ok(Message {
         target: key(message.target)?,

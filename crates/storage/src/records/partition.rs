@@ -28,6 +28,8 @@ pub struct PartitionRow {
     pub membership: Option<Bytes>,
     /// The engine's part.
     pub state: PartitionState,
+    /// Which indexes the rows have; 0 for none. See [`crate::keys::index`].
+    pub indexes_version: u32,
 }
 
 /// Appends the record of the row.
@@ -36,6 +38,7 @@ pub fn put_partition_row(row: &PartitionRow, out: &mut impl BufMut) {
         applied: row.applied.map(position_to_wire),
         encoded_membership: row.membership.clone(),
         state: Some(state_to_wire(&row.state)),
+        indexes_version: row.indexes_version,
     };
     envelope::put(&row, out);
 }
@@ -50,6 +53,7 @@ pub fn decode_partition_row(record: Bytes) -> Result<PartitionRow, Corrupt> {
         applied: row.applied.map(position),
         membership: row.encoded_membership,
         state: state(required(row.state, "partition state")?)?,
+        indexes_version: row.indexes_version,
     })
 }
 

@@ -1,19 +1,25 @@
 //! One value of each record and command with every field set, whose bytes are kept in `testdata/`.
 
+mod commands;
+
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use longhaul_engine::command::{
-    ActivityDraft, Batch, Command, CompleteTurn, CreateInstance, DueTimer, Ending, Outgoing,
-    ReusePolicy, TimerDraft,
+pub(crate) use commands::{
+    batch, batch_of, commands, entity_commands, first_payload, management_commands,
+};
+use longhaul_engine::entity::{
+    Caller, CriticalSection, Entity, LockRequest, Operation, Queued, RecentRequest, Scheduled,
 };
 use longhaul_engine::history::History;
 use longhaul_engine::instance::{
-    Activity, Child, InboxKind, InboxMessage, Instance, ParentLink, Status, Tags, Timer,
+    Activity, Child, InboxKind, InboxMessage, Instance, ParentLink, SectionLocks, Status, Tags,
+    Timer,
 };
 use longhaul_engine::key::InstanceKey;
-use longhaul_engine::message::{ChildEnd, Creation, Message, MessageBody};
+use longhaul_engine::message::{ChildEnd, Creation, Message, MessageBody, RewindChild};
 use longhaul_engine::tables::PartitionState;
 use longhaul_types::{ExecutionId, HubId, InstanceId, PartitionCount, PartitionId, Timestamp};
 
@@ -167,6 +173,31 @@ pub(crate) fn instance() -> Instance {
             bytes: 70_000,
             tail: vec![event("one run"), event("another run")],
         },
+        locks: BTreeMap::new(),
+        rewound: false,
+    }
+}
+
+/// An instance with what came later: entity locks, and a rewind.
+pub(crate) fn rewound_instance() -> Instance {
+    let section = section();
+    Instance {
+        inbox: [InboxMessage {
+            kind: InboxKind::Kick,
+            execution: None,
+            event: Bytes::new(),
+        }]
+        .into(),
+        locks: [(
+            section.id.clone(),
+            SectionLocks {
+                entities: section.entities.clone(),
+                granted: true,
+            },
+        )]
+        .into(),
+        rewound: true,
+        ..instance()
     }
 }
 
@@ -198,10 +229,89 @@ pub(crate) fn plain_instance() -> Instance {
         activities: Default::default(),
         timers: Default::default(),
         children: Default::default(),
+        locks: Default::default(),
         history: History::default(),
+        rewound: false,
     }
 }
 
+fn owner() -> Caller {
+    Caller {
+        instance: InstanceId::trusted("order-17"),
+        execution: execution(1),
+    }
+}
+
+fn caller() -> Option<Caller> {
+    Some(owner())
+}
+
+fn operation(caller: Option<Caller>) -> Operation {
+    Operation {
+        caller,
+        request_id: "5f0c7e0a-6a1c-4d52-9a3c-0d5a9f0e7b11".into(),
+        event: event("EntityOperationCalled"),
+    }
+}
+
+fn section() -> Arc<CriticalSection> {
+    Arc::new(CriticalSection {
+        id: "0b9f3c52-8f7e-4f43-b7a5-3f2f6b1d9c66".into(),
+        owner: InstanceId::trusted("order-17"),
+        execution: execution(1),
+        entities: vec![
+            InstanceId::trusted("@account@a"),
+            InstanceId::trusted("@account@b"),
+        ],
+    })
+}
+
+fn lock_request() -> LockRequest {
+    LockRequest {
+        section: section(),
+        position: 1,
+    }
+}
+
+/// An entity with everything an entity can have.
+pub(crate) fn entity() -> Entity {
+    let scheduled = Scheduled {
+        due: at(600),
+        operation: operation(None),
+        sender: caller(),
+    };
+    Entity {
+        state: payload("{\"balance\":3}"),
+        created_at: NOON,
+        modified_at: Some(at(5)),
+        batches: 4,
+        last_seq: 9,
+        lock: Some(section()),
+        owner_lane: [operation(caller())].into(),
+        queue: [
+            Queued::Operation(operation(None)),
+            Queued::Lock(lock_request()),
+            Queued::Operation(operation(caller())),
+        ]
+        .into(),
+        scheduled: [(9, scheduled)].into(),
+        recent: [RecentRequest {
+            at: at(4),
+            request_id: "5f0c7e0a-6a1c-4d52-9a3c-0d5a9f0e7b11".into(),
+        }]
+        .into(),
+    }
+}
+
+/// An entity with nothing but an empty state.
+pub(crate) fn plain_entity() -> Entity {
+    Entity {
+        state: payload(""),
+        ..Entity::new(NOON)
+    }
+}
+
+/// As written before there were indexes.
 pub(crate) fn partition_row() -> PartitionRow {
     PartitionRow {
         applied: Some(Position {
@@ -216,6 +326,14 @@ pub(crate) fn partition_row() -> PartitionRow {
             sent: [(PartitionId(0), 12), (PartitionId(3), 1)].into(),
             received: [(PartitionId(1), 300)].into(),
         },
+        indexes_version: 0,
+    }
+}
+
+pub(crate) fn indexed_partition_row() -> PartitionRow {
+    PartitionRow {
+        indexes_version: 1,
+        ..partition_row()
     }
 }
 
@@ -270,211 +388,43 @@ pub(crate) fn messages() -> Vec<(&'static str, Message)> {
                 only_child_of: Some((InstanceId::trusted("parent"), execution(2), 5)),
             },
         ),
+        (
+            "message-rewind",
+            MessageBody::Rewind(Box::new(RewindChild {
+                reason: payload("\"try again\""),
+                creation: creation(),
+                failed: true,
+            })),
+        ),
+        (
+            "message-operation",
+            MessageBody::Operation {
+                operation: operation(caller()),
+                sender: caller(),
+                due: Some(at(600)),
+            },
+        ),
+        ("message-lock", MessageBody::Lock(lock_request())),
+        (
+            "message-unlock",
+            MessageBody::Unlock {
+                section: section().id.clone(),
+                owner: owner(),
+            },
+        ),
+        (
+            "message-answer",
+            MessageBody::Answer {
+                execution: execution(1),
+                event: event("EntityOperationCompleted"),
+            },
+        ),
+        ("message-lock-granted", MessageBody::LockGranted(section())),
     ];
     bodies
         .into_iter()
         .map(|(name, body)| (name, message(body)))
         .collect()
-}
-
-/// A turn with everything a turn can bring about, and this ending.
-fn turn(ending: Option<Ending>) -> Command {
-    let child = Outgoing::Child {
-        key: key("child"),
-        task_id: 3,
-        creation: Box::new(plain_creation()),
-    };
-    Command::CompleteTurn(Box::new(CompleteTurn {
-        key: key("order-17"),
-        execution: execution(1),
-        turn: 3,
-        consumed: 2,
-        started_at: at(2),
-        facts: event("framed facts"),
-        fact_count: 4,
-        custom_status: payload("\"charging\""),
-        trace: payload("trace of the orchestration"),
-        activities: vec![ActivityDraft {
-            task_id: 1,
-            name: "Charge".into(),
-            version: Some("1".into()),
-            event_offset: 2,
-            event_len: 6,
-        }],
-        timers: vec![TimerDraft {
-            timer_id: 2,
-            fire_at: at(600),
-        }],
-        messages: vec![
-            child,
-            Outgoing::Message(message(MessageBody::Event(event("EventRaised")))),
-        ],
-        own_inbox: inbox(),
-        ending,
-    }))
-}
-
-/// A command of each kind.
-pub(crate) fn commands() -> Vec<(&'static str, Command)> {
-    let key = || key("order-17");
-    let create = |creation, reuse| {
-        Command::CreateInstance(Box::new(CreateInstance {
-            key: key(),
-            creation,
-            reuse,
-        }))
-    };
-    vec![
-        (
-            "command-create",
-            create(
-                creation(),
-                ReusePolicy::Replace(vec![Status::Failed, Status::Terminated]),
-            ),
-        ),
-        (
-            "command-create-plain",
-            create(plain_creation(), ReusePolicy::Default),
-        ),
-        (
-            "command-raise-event",
-            Command::RaiseEvent {
-                key: key(),
-                event: event("EventRaised"),
-            },
-        ),
-        (
-            "command-suspend",
-            Command::Suspend {
-                key: key(),
-                reason: payload("\"why\""),
-            },
-        ),
-        (
-            "command-resume",
-            Command::Resume {
-                key: key(),
-                reason: None,
-            },
-        ),
-        (
-            "command-terminate",
-            Command::Terminate {
-                key: key(),
-                output: payload("\"stopped\""),
-                recurse: true,
-            },
-        ),
-        ("command-turn", turn(None)),
-        (
-            "command-turn-terminal",
-            turn(Some(Ending::Terminal {
-                status: Status::Failed,
-                output: payload("\"done\""),
-                failure: payload("failure details"),
-            })),
-        ),
-        (
-            "command-turn-continued-as-new",
-            turn(Some(Ending::ContinuedAsNew {
-                execution: execution(3),
-                version: Some("3.0".into()),
-                input: payload("next"),
-                carryover: vec![event("EventRaised")],
-            })),
-        ),
-        (
-            "command-activity",
-            Command::CompleteActivity {
-                key: key(),
-                execution: execution(1),
-                seq: 6,
-                event: event("TaskCompleted"),
-            },
-        ),
-        (
-            "command-timers",
-            Command::FireTimers(vec![DueTimer {
-                key: key(),
-                execution: execution(1),
-                seq: 7,
-            }]),
-        ),
-        (
-            "command-deliver",
-            Command::Deliver {
-                source: PartitionId(3),
-                first: 12,
-                messages: vec![message(MessageBody::Event(event("EventRaised")))],
-            },
-        ),
-        (
-            "command-ack-outbox",
-            Command::AckOutbox {
-                target: PartitionId(3),
-                through: 12,
-            },
-        ),
-    ]
-}
-
-pub(crate) fn batch_of(commands: Vec<Command>) -> Batch {
-    Batch {
-        at: NOON,
-        proposer: 0x0000_0001_0000_002A,
-        number: 9,
-        commands,
-    }
-}
-
-/// What one entry of a busy partition looks like: creations, turns that schedule an activity, results.
-pub(crate) fn batch() -> Batch {
-    let result = Bytes::from_static(&[b'r'; 120]);
-    let commands = (0..16).map(|number| match number % 3 {
-        0 => Command::CreateInstance(Box::new(CreateInstance {
-            key: key("order-0123456789abcdef"),
-            creation: plain_creation(),
-            reuse: ReusePolicy::Default,
-        })),
-        1 => Command::CompleteTurn(Box::new(CompleteTurn {
-            key: key("order-0123456789abcdef"),
-            execution: execution(1),
-            turn: 3,
-            consumed: 1,
-            started_at: NOON,
-            facts: Bytes::from_static(&[b'f'; 250]),
-            fact_count: 3,
-            custom_status: None,
-            trace: payload("trace of the orchestration"),
-            activities: vec![ActivityDraft {
-                task_id: 1,
-                name: "SayHello".into(),
-                version: None,
-                event_offset: 120,
-                event_len: 100,
-            }],
-            timers: Vec::new(),
-            messages: Vec::new(),
-            own_inbox: Vec::new(),
-            ending: None,
-        })),
-        _ => Command::CompleteActivity {
-            key: key("order-0123456789abcdef"),
-            execution: execution(1),
-            seq: 6,
-            event: result.clone(),
-        },
-    });
-    batch_of(commands.collect())
-}
-
-/// Some payload of a decoded [`batch`].
-pub(crate) fn first_payload(batch: &Batch) -> &Bytes {
-    let found = batch.commands.iter().find_map(|command| match command {
-        Command::CompleteTurn(turn) => Some(&turn.facts),
-        _ => None,
-    });
-    found.expect("the sample has a turn")
 }
 
 /// An instance as it mostly is when it is written: some turns old, waiting for one activity.

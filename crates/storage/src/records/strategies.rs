@@ -4,15 +4,19 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use longhaul_engine::command::{
-    ActivityDraft, Batch, Command, CompleteTurn, CreateInstance, DueTimer, Ending, Outgoing,
-    ReusePolicy, TimerDraft,
+    ActivityDraft, Batch, Command, CompleteBatch, CompleteTurn, CreateInstance, DueOperation,
+    DueTimer, Ending, Outgoing, PurgeTarget, ReusePolicy, StateChange, TimerDraft,
+};
+use longhaul_engine::entity::{
+    Caller, CriticalSection, Entity, LockRequest, Operation, Queued, RecentRequest, Scheduled,
 };
 use longhaul_engine::history::History;
 use longhaul_engine::instance::{
-    Activity, Child, InboxKind, InboxMessage, Instance, ParentLink, Status, Tags, Timer,
+    Activity, Child, InboxKind, InboxMessage, Instance, ParentLink, SectionLocks, Status, Tags,
+    Timer,
 };
 use longhaul_engine::key::InstanceKey;
-use longhaul_engine::message::{ChildEnd, Creation, Message, MessageBody};
+use longhaul_engine::message::{ChildEnd, Creation, Message, MessageBody, RewindChild};
 use longhaul_engine::tables::PartitionState;
 use longhaul_types::{ExecutionId, HubId, InstanceId, PartitionCount, PartitionId, Timestamp};
 use proptest::collection::{btree_map, vec};
@@ -55,11 +59,11 @@ pub(crate) fn any_instance_key() -> impl Strategy<Value = InstanceKey> {
     (any::<u32>(), any_instance_id()).prop_map(|(hub, id)| InstanceKey::new(HubId(hub), id))
 }
 
-fn any_timestamp() -> impl Strategy<Value = Timestamp> {
+pub(crate) fn any_timestamp() -> impl Strategy<Value = Timestamp> {
     (any::<i64>(), 0..1_000_000_000_u32).prop_map(|(seconds, nanos)| Timestamp { seconds, nanos })
 }
 
-fn any_status() -> impl Strategy<Value = Status> {
+pub(crate) fn any_status() -> impl Strategy<Value = Status> {
     select((0..8).filter_map(Status::from_wire).collect::<Vec<_>>())
 }
 
@@ -110,11 +114,13 @@ prop_compose! {
 fn any_inbox_message() -> impl Strategy<Value = InboxMessage> {
     let kind = prop_oneof![
         Just(InboxKind::Other),
+        Just(InboxKind::Kick),
         Just(InboxKind::Started),
         any::<bool>().prop_map(|recurse| InboxKind::Terminated { recurse }),
         Just(InboxKind::Suspended),
         Just(InboxKind::Resumed),
         any_timestamp().prop_map(|fire_at| InboxKind::TimerFired { fire_at }),
+        Just(InboxKind::Kick),
     ];
     (kind, option::of(any_execution()), any_bytes()).prop_map(|(kind, execution, event)| {
         InboxMessage {
@@ -140,6 +146,11 @@ fn any_timer() -> impl Strategy<Value = Timer> {
 
 fn any_child() -> impl Strategy<Value = Child> {
     (any::<i32>(), any_instance_id()).prop_map(|(task_id, instance)| Child { task_id, instance })
+}
+
+fn any_locks() -> impl Strategy<Value = SectionLocks> {
+    (vec(any_instance_id(), 0..3), any::<bool>())
+        .prop_map(|(entities, granted)| SectionLocks { entities, granted })
 }
 
 fn any_history() -> impl Strategy<Value = History> {
@@ -173,15 +184,95 @@ prop_compose! {
         activities in btree_map(any::<u64>(), any_activity(), 0..3),
         timers in btree_map(any::<u64>(), any_timer(), 0..3),
         children in btree_map(any::<u64>(), any_child(), 0..3),
-        history in any_history(),
+        locks in btree_map(any_text(), any_locks(), 0..3),
+        (history, rewound) in (any_history(), any::<bool>()),
     ) -> Instance {
         Instance {
             name, version, execution, status, turns, last_seq, created_at, updated_at,
             completed_at, scheduled_start, turn_started_at, input, output, failure, custom_status,
             custom_status_inherited, tags, parent, parent_trace, trace, request_fingerprint,
-            inbox: inbox.into(), activities, timers, children, history,
+            inbox: inbox.into(), activities, timers, children, locks, history, rewound,
         }
     }
+}
+
+fn any_caller() -> impl Strategy<Value = Caller> {
+    (any_instance_id(), any_execution()).prop_map(|(instance, execution)| Caller {
+        instance,
+        execution,
+    })
+}
+
+fn any_operation() -> impl Strategy<Value = Operation> {
+    (option::of(any_caller()), any_text(), any_bytes()).prop_map(|(caller, request_id, event)| {
+        Operation {
+            caller,
+            request_id,
+            event,
+        }
+    })
+}
+
+fn any_section() -> impl Strategy<Value = Arc<CriticalSection>> {
+    (any_text(), any_caller(), vec(any_instance_id(), 0..3)).prop_map(|(id, owner, entities)| {
+        Arc::new(CriticalSection {
+            id,
+            owner: owner.instance,
+            execution: owner.execution,
+            entities,
+        })
+    })
+}
+
+fn any_lock_request() -> impl Strategy<Value = LockRequest> {
+    (any_section(), any::<u32>()).prop_map(|(section, position)| LockRequest { section, position })
+}
+
+fn any_queued() -> impl Strategy<Value = Queued> {
+    prop_oneof![
+        any_operation().prop_map(Queued::Operation),
+        any_lock_request().prop_map(Queued::Lock),
+    ]
+}
+
+fn any_scheduled() -> impl Strategy<Value = Scheduled> {
+    (any_timestamp(), any_operation(), option::of(any_caller())).prop_map(
+        |(due, operation, sender)| Scheduled {
+            due,
+            operation,
+            sender,
+        },
+    )
+}
+
+fn any_recent() -> impl Strategy<Value = RecentRequest> {
+    (any_timestamp(), any_text()).prop_map(|(at, request_id)| RecentRequest { at, request_id })
+}
+
+prop_compose! {
+    pub(crate) fn any_entity()(
+        state in payload(),
+        (created_at, modified_at) in (any_timestamp(), option::of(any_timestamp())),
+        (batches, last_seq) in any::<(u64, u64)>(),
+        lock in option::of(any_section()),
+        owner_lane in vec(any_operation(), 0..3),
+        queue in vec(any_queued(), 0..3),
+        scheduled in btree_map(any::<u64>(), any_scheduled(), 0..3),
+        recent in vec(any_recent(), 0..3),
+    ) -> Entity {
+        Entity {
+            state, created_at, modified_at, batches, last_seq, lock, owner_lane: owner_lane.into(),
+            queue: queue.into(), scheduled, recent: recent.into(),
+        }
+    }
+}
+
+fn any_rewind_child() -> impl Strategy<Value = RewindChild> {
+    (payload(), any_creation(), any::<bool>()).prop_map(|(reason, creation, failed)| RewindChild {
+        reason,
+        creation,
+        failed,
+    })
 }
 
 pub(crate) fn any_message() -> impl Strategy<Value = Message> {
@@ -207,6 +298,23 @@ pub(crate) fn any_message() -> impl Strategy<Value = Message> {
                 only_child_of,
             }
         }),
+        any_rewind_child().prop_map(|child| MessageBody::Rewind(Box::new(child))),
+        (
+            any_operation(),
+            option::of(any_caller()),
+            option::of(any_timestamp())
+        )
+            .prop_map(|(operation, sender, due)| MessageBody::Operation {
+                operation,
+                sender,
+                due
+            }),
+        any_lock_request().prop_map(MessageBody::Lock),
+        (any_text(), any_caller())
+            .prop_map(|(section, owner)| MessageBody::Unlock { section, owner }),
+        (any_execution(), any_bytes())
+            .prop_map(|(execution, event)| MessageBody::Answer { execution, event }),
+        any_section().prop_map(MessageBody::LockGranted),
     ];
     (any_instance_key(), body).prop_map(|(target, body)| Message { target, body })
 }
@@ -232,13 +340,15 @@ pub(crate) fn any_partition_row() -> impl Strategy<Value = PartitionRow> {
             sent,
             received,
         });
-    (option::of(any_position()), payload(), state).prop_map(|(applied, membership, state)| {
-        PartitionRow {
+    let applied = option::of(any_position());
+    (applied, payload(), state, any::<u32>()).prop_map(
+        |(applied, membership, state, indexes_version)| PartitionRow {
             applied,
             membership,
             state,
-        }
-    })
+            indexes_version,
+        },
+    )
 }
 
 fn any_position() -> impl Strategy<Value = Position> {
@@ -308,6 +418,9 @@ fn any_outgoing() -> impl Strategy<Value = Outgoing> {
             }
         }),
         any_message().prop_map(Outgoing::Message),
+        any_section().prop_map(Outgoing::Lock),
+        (any_text(), any_instance_id())
+            .prop_map(|(section, entity)| Outgoing::Unlock { section, entity }),
     ]
 }
 
@@ -376,7 +489,91 @@ fn any_due_timer() -> impl Strategy<Value = DueTimer> {
     })
 }
 
+fn any_purge_target() -> impl Strategy<Value = PurgeTarget> {
+    (any_instance_key(), option::of(any_timestamp()))
+        .prop_map(|(key, completed_at)| PurgeTarget { key, completed_at })
+}
+
+fn any_due_operation() -> impl Strategy<Value = DueOperation> {
+    (any_instance_key(), any::<u64>()).prop_map(|(key, seq)| DueOperation { key, seq })
+}
+
+fn any_complete_batch() -> impl Strategy<Value = CompleteBatch> {
+    let state = prop_oneof![
+        Just(StateChange::Keep),
+        payload().prop_map(StateChange::Set),
+    ];
+    let parts = (
+        any_instance_key(),
+        any::<u64>(),
+        state,
+        vec(any_bytes(), 0..3),
+        vec(any_message(), 0..3),
+    );
+    parts.prop_map(|(key, batch, state, answers, messages)| CompleteBatch {
+        key,
+        batch,
+        state,
+        answers,
+        messages,
+    })
+}
+
+/// Commands about instances that have ended, and about any instance from outside.
+fn any_management_command() -> impl Strategy<Value = Command> {
+    prop_oneof![
+        (any_instance_key(), any_execution(), payload()).prop_map(|(key, execution, reason)| {
+            Command::Rewind {
+                key,
+                execution,
+                reason,
+            }
+        }),
+        (any_instance_key(), any_execution())
+            .prop_map(|(key, execution)| Command::Restart { key, execution }),
+        (any_instance_key(), payload())
+            .prop_map(|(key, reason)| Command::ForceTerminate { key, reason }),
+        vec(any_purge_target(), 0..3).prop_map(|targets| Command::Purge { targets }),
+        vec(any_instance_key(), 0..3).prop_map(|keys| Command::Remove { keys }),
+    ]
+}
+
+fn any_entity_command() -> impl Strategy<Value = Command> {
+    let signal = (
+        any_instance_key(),
+        any_text(),
+        any_bytes(),
+        option::of(any_timestamp()),
+    );
+    prop_oneof![
+        signal.prop_map(|(key, request_id, event, due)| Command::SignalEntity {
+            key,
+            request_id,
+            event,
+            due,
+        }),
+        any_complete_batch().prop_map(|batch| Command::CompleteBatch(Box::new(batch))),
+        vec(any_due_operation(), 0..3).prop_map(Command::ReleaseOperations),
+        vec(any_instance_key(), 0..3).prop_map(Command::ExpireEntities),
+        (any_instance_key(), any_text(), any_caller()).prop_map(|(key, section, owner)| {
+            Command::Unlock {
+                key,
+                section,
+                owner,
+            }
+        }),
+    ]
+}
+
 fn any_command() -> impl Strategy<Value = Command> {
+    prop_oneof![
+        5 => any_lifecycle_command(),
+        2 => any_management_command(),
+        2 => any_entity_command(),
+    ]
+}
+
+fn any_lifecycle_command() -> impl Strategy<Value = Command> {
     prop_oneof![
         any_create().prop_map(|create| Command::CreateInstance(Box::new(create))),
         (any_instance_key(), any_bytes())

@@ -3,7 +3,9 @@
 use bytes::Bytes;
 use proptest::prelude::*;
 
-use super::strategies::{any_batch, any_instance, any_manifest, any_message, any_partition_row};
+use super::strategies::{
+    any_batch, any_entity, any_instance, any_manifest, any_message, any_partition_row,
+};
 use super::*;
 
 fn encoded(put: impl FnOnce(&mut Vec<u8>)) -> Bytes {
@@ -22,6 +24,12 @@ proptest! {
     fn instances_round_trip(instance in any_instance()) {
         let record = encoded(|out| put_instance(&instance, out));
         prop_assert_eq!(decode_instance(record), Ok(instance));
+    }
+
+    #[test]
+    fn entities_round_trip(entity in any_entity()) {
+        let record = encoded(|out| put_entity(&entity, out));
+        prop_assert_eq!(decode_entity(record), Ok(entity));
     }
 
     #[test]
@@ -53,17 +61,20 @@ proptest! {
     fn damaged_bytes_never_panic(
         batch in any_batch(),
         instance in any_instance(),
+        entity in any_entity(),
         at in any::<prop::sample::Index>(),
         damage in any::<u8>(),
         cut in any::<bool>(),
     ) {
         let mut bytes = encode_batch(&batch).to_vec();
         put_instance(&instance, &mut bytes);
+        put_entity(&entity, &mut bytes);
         let at = at.index(bytes.len());
         if cut { bytes.truncate(at) } else { bytes[at] ^= damage }
         let bytes = Bytes::from(bytes);
         let _ = decode_batch(bytes.clone());
         let _ = decode_instance(bytes.clone());
+        let _ = decode_entity(bytes.clone());
         let _ = decode_message(bytes.clone());
         let _ = decode_partition_row(bytes.clone());
         let _ = decode_history_run(bytes.clone());

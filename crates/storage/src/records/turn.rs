@@ -5,11 +5,11 @@ use longhaul_proto::storage::v1 as wire;
 use wire::complete_turn as t;
 
 use super::values::{
-    execution, execution_to_wire, inbox_message, inbox_message_to_wire, key, key_to_wire,
-    optional_text, optional_text_to_wire, required, status, text, text_to_wire, timestamp,
-    timestamp_to_wire,
+    execution, execution_to_wire, inbox_message, inbox_message_to_wire, instance_id,
+    instance_id_to_wire, key, key_to_wire, optional_text, optional_text_to_wire, required, status,
+    text, text_to_wire, timestamp, timestamp_to_wire,
 };
-use super::{Corrupt, creation, message};
+use super::{Corrupt, creation, entity, message};
 
 pub(super) fn to_wire(turn: &CompleteTurn) -> wire::CompleteTurn {
     wire::CompleteTurn {
@@ -99,6 +99,11 @@ fn outgoing_to_wire(outgoing: &Outgoing) -> t::Outgoing {
             creation: Some(creation::to_wire(creation)),
         }),
         Outgoing::Message(message) => t::outgoing::Outgoing::Message(message::to_wire(message)),
+        Outgoing::Lock(section) => t::outgoing::Outgoing::Lock(entity::section_to_wire(section)),
+        Outgoing::Unlock { section, entity } => t::outgoing::Outgoing::Unlock(t::Leave {
+            section_id: text_to_wire(section),
+            entity_id: instance_id_to_wire(entity),
+        }),
     };
     t::Outgoing {
         outgoing: Some(body),
@@ -113,6 +118,11 @@ fn outgoing(outgoing: t::Outgoing) -> Result<Outgoing, Corrupt> {
             creation: Box::new(creation::from_wire(child.creation)?),
         },
         t::outgoing::Outgoing::Message(message) => Outgoing::Message(message::from_wire(message)?),
+        t::outgoing::Outgoing::Lock(section) => Outgoing::Lock(entity::section(section)?),
+        t::outgoing::Outgoing::Unlock(leave) => Outgoing::Unlock {
+            section: text(&leave.section_id, "critical section id")?,
+            entity: instance_id(&leave.entity_id)?,
+        },
     })
 }
 

@@ -163,6 +163,7 @@ pub(super) fn inbox_message_to_wire(message: &InboxMessage) -> wire::InboxMessag
         InboxKind::Suspended => (wire::InboxKind::Suspended, None),
         InboxKind::Resumed => (wire::InboxKind::Resumed, None),
         InboxKind::TimerFired { fire_at } => (wire::InboxKind::TimerFired, Some(fire_at)),
+        InboxKind::Kick => (wire::InboxKind::Kick, None),
     };
     wire::InboxMessage {
         kind: kind.into(),
@@ -182,6 +183,7 @@ pub(super) fn inbox_message(message: wire::InboxMessage) -> Result<InboxMessage,
         wire::InboxKind::TerminatedWithChildren => InboxKind::Terminated { recurse: true },
         wire::InboxKind::Suspended => InboxKind::Suspended,
         wire::InboxKind::Resumed => InboxKind::Resumed,
+        wire::InboxKind::Kick => InboxKind::Kick,
         wire::InboxKind::TimerFired => InboxKind::TimerFired {
             fire_at: timestamp(message.fire_at, "fire_at")?,
         },
@@ -198,12 +200,12 @@ pub(super) fn inbox(messages: Vec<wire::InboxMessage>) -> Result<VecDeque<InboxM
 }
 
 /// A map from entries that name their own key.
-pub(super) fn numbered<T>(
-    entries: impl ExactSizeIterator<Item = Result<(u64, T), Corrupt>>,
+pub(super) fn keyed<K: Ord, T>(
+    entries: impl ExactSizeIterator<Item = Result<(K, T), Corrupt>>,
     field: &'static str,
-) -> Result<BTreeMap<u64, T>, Corrupt> {
+) -> Result<BTreeMap<K, T>, Corrupt> {
     let count = entries.len();
-    let map: BTreeMap<u64, T> = entries.collect::<Result<_, _>>()?;
+    let map: BTreeMap<K, T> = entries.collect::<Result<_, _>>()?;
     if map.len() < count {
         return Err(Corrupt::Repeated(field));
     }

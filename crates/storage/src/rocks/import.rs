@@ -112,6 +112,7 @@ mod tests {
             applied: Some(Position { term: 1, index }),
             membership: None,
             state: PartitionState::new(PARTITION, count),
+            indexes_version: 0,
         };
         let mut batch = RowBatch::default();
         batch.put_with(keys::PARTITION, |out| put_partition_row(&row, out));

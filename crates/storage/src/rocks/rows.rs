@@ -7,10 +7,12 @@ use bytes::Bytes;
 use longhaul_engine::tables::TableFault;
 use rocksdb::{BoundColumnFamily, ReadOptions, ReadTier, WriteBatch, WriteOptions};
 
+use super::view::RocksView;
 use super::{Database, Incarnation};
 use crate::fault::fault;
+use crate::keys;
 use crate::records::SnapshotManifest;
-use crate::rows::{Operation, Row, RowBatch, Rows};
+use crate::rows::{Operation, Row, RowBatch, Rows, RowsView};
 
 /// Rows of one copy of a partition.
 pub struct RocksRows {
@@ -61,7 +63,7 @@ impl Rows for RocksRows {
         limit: usize,
     ) -> Result<Vec<Row>, TableFault> {
         let mut options = ReadOptions::default();
-        if let Some(end) = end_of(prefix) {
+        if let Some(end) = keys::end_of(prefix) {
             options.set_iterate_upper_bound(end);
         }
         let family = self.family()?;
@@ -85,6 +87,10 @@ impl Rows for RocksRows {
         }
         rows.status().map_err(|error| self.broken(error))?;
         Ok(found)
+    }
+
+    fn view(&self) -> Result<Box<dyn RowsView>, TableFault> {
+        Ok(Box::new(RocksView::open(self)?))
     }
 
     fn write(&self, batch: RowBatch) -> Result<(), TableFault> {
@@ -114,26 +120,5 @@ impl Rows for RocksRows {
 
     fn export(&self, dir: &Path) -> Result<SnapshotManifest, TableFault> {
         super::export::export(self, dir)
-    }
-}
-
-/// The first key after all those that begin with `prefix`; `None` if there is no such key.
-fn end_of(prefix: &[u8]) -> Option<Vec<u8>> {
-    let last = prefix.iter().rposition(|byte| *byte < u8::MAX)?;
-    let mut end = prefix[..=last].to_vec();
-    end[last] += 1;
-    Some(end)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_prefix_ends_where_the_next_one_begins() {
-        assert_eq!(end_of(b"a"), Some(b"b".to_vec()));
-        assert_eq!(end_of(b"a\xFF\xFF"), Some(b"b".to_vec()));
-        assert_eq!(end_of(b"\xFF"), None);
-        assert_eq!(end_of(b""), None);
     }
 }

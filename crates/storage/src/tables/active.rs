@@ -1,14 +1,15 @@
-//! Which instances make work: markers among the rows, corrected by what changed since.
+//! Which instances and entities make work: markers among the rows, corrected by what changed since.
 
 use longhaul_engine::key::InstanceKey;
 use longhaul_engine::tables::TableFault;
 
+use super::record::Record;
 use super::residents::Residents;
 use crate::fault::fault;
 use crate::keys::{self, Kind};
 use crate::rows::Rows;
 
-/// Up to `limit` keys of active instances after `after`, in order.
+/// Up to `limit` keys of active instances and entities after `after`, in order.
 pub(super) fn page(
     rows: &dyn Rows,
     residents: &mut Residents,
@@ -32,20 +33,19 @@ pub(super) fn page(
         for (marker, _) in &markers {
             let key = keys::instance::decode(Kind::Active, marker)
                 .map_err(|corrupt| fault("active marker", corrupt))?;
-            while let Some((changed, instance)) = unwritten.next_if(|(changed, _)| **changed < key)
-            {
-                if instance.is_some_and(|instance| instance.is_active()) {
+            while let Some((changed, record)) = unwritten.next_if(|(changed, _)| **changed < key) {
+                if record.is_some_and(Record::is_active) {
                     found.push(changed.clone());
                 }
             }
             match unwritten.next_if(|(changed, _)| **changed == key) {
                 Some((_, None)) => {}
-                Some((_, Some(instance))) if !instance.is_active() => {}
+                Some((_, Some(record))) if !record.is_active() => {}
                 Some(_) | None => found.push(key),
             }
         }
         if markers.len() < wanted {
-            let active = unwritten.filter(|(_, i)| i.is_some_and(|i| i.is_active()));
+            let active = unwritten.filter(|(_, record)| record.is_some_and(Record::is_active));
             found.extend(active.map(|(key, _)| key.clone()));
             break;
         }

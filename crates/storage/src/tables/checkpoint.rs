@@ -7,10 +7,10 @@ use longhaul_engine::tables::TableFault;
 
 use super::PartitionTables;
 use super::outbox::{self, LaneChanges};
-use super::residents::{FrozenInstance, WrittenInstance};
+use super::record::{Derived, Record};
+use super::residents::{FrozenRecord, Stored, WrittenRecord};
 use super::runs::{self, RunChanges};
-use crate::fault::fault;
-use crate::keys::{self, Kind};
+use crate::keys;
 use crate::records::{self, PartitionRow, Position};
 use crate::rows::{RowBatch, Rows};
 
@@ -20,7 +20,7 @@ pub struct Checkpoint {
     rows: Arc<dyn Rows>,
     generation: u64,
     row: PartitionRow,
-    instances: Vec<FrozenInstance>,
+    records: Vec<FrozenRecord>,
     runs: Arc<RunChanges>,
     lanes: Vec<LaneChanges>,
 }
@@ -30,17 +30,17 @@ pub struct Checkpoint {
 pub struct Written {
     generation: u64,
     applied: Option<Position>,
-    instances: Vec<WrittenInstance>,
+    records: Vec<WrittenRecord>,
 }
 
 /// What was in memory and is not needed any more.
 pub struct Replaced {
-    _instances: Vec<WrittenInstance>,
+    _records: Vec<WrittenRecord>,
     _runs: Arc<RunChanges>,
 }
 
-/// Capacity is set aside for this much per instance; buffers grow when records are larger.
-const INSTANCE_BYTES_GUESS: usize = 1024;
+/// Capacity is set aside for this much per record; buffers grow when records are larger.
+const RECORD_BYTES_GUESS: usize = 1024;
 
 impl PartitionTables {
     /// Sets everything that changed since the last time aside to be written; `None` if nothing did, or if the last
@@ -55,12 +55,12 @@ impl PartitionTables {
         }
         self.checkpointing = true;
         self.changed = false;
-        let (generation, instances) = self.residents.freeze();
+        let (generation, records) = self.residents.freeze();
         Some(Checkpoint {
             rows: Arc::clone(&self.rows),
             generation,
             row: self.row.clone(),
-            instances,
+            records,
             runs: self.runs.freeze(),
             lanes: self.outbox.freeze(),
         })
@@ -75,12 +75,12 @@ impl PartitionTables {
         self.outbox.complete();
         let Written {
             generation,
-            instances,
+            records,
             ..
         } = written;
         Replaced {
             _runs: self.runs.complete(),
-            _instances: self.residents.complete(generation, instances),
+            _records: self.residents.complete(generation, records),
         }
     }
 
@@ -104,31 +104,30 @@ impl Checkpoint {
         self.row.applied
     }
 
-    /// How many instances changed.
+    /// How many instances and entities changed.
     #[must_use]
-    pub fn instances(&self) -> usize {
-        self.instances.len()
+    pub fn records(&self) -> usize {
+        self.records.len()
     }
 
-    /// Encodes and writes everything in one atomic batch, sorted by key. Blocks; meant for a thread of its own.
+    /// Encodes and writes everything in one atomic batch, each kind of row sorted by key. Blocks; meant for a thread of
+    /// its own.
     ///
     /// # Errors
     /// [`TableFault`] if the store is broken; nothing was written then and the replica must stop.
     pub fn write(mut self) -> Result<Written, TableFault> {
-        self.instances.sort_unstable_by(|a, b| a.key.cmp(&b.key));
-        let mut batch = RowBatch::with_capacity(self.instances.len() * INSTANCE_BYTES_GUESS);
+        self.records.sort_unstable_by(|a, b| a.key.cmp(&b.key));
+        let mut batch = RowBatch::with_capacity(self.records.len() * RECORD_BYTES_GUESS);
         batch.put_with(keys::PARTITION, |out| {
             records::put_partition_row(&self.row, out)
         });
         runs::put_changes(&self.runs, &mut batch);
         let written = self
-            .instances
+            .records
             .iter()
             .map(|frozen| put_record(frozen, &mut batch));
-        let instances = written.collect::<Result<_, _>>()?;
-        for frozen in &self.instances {
-            put_marker(frozen, &mut batch);
-        }
+        let written = written.collect::<Result<_, _>>()?;
+        put_derived(&self.records, &*self.rows, &mut batch)?;
         for lane in &self.lanes {
             outbox::put_changes(lane, &mut batch);
         }
@@ -136,7 +135,7 @@ impl Checkpoint {
         Ok(Written {
             generation: self.generation,
             applied: self.row.applied,
-            instances,
+            records: written,
         })
     }
 }
@@ -149,41 +148,69 @@ impl Written {
     }
 }
 
-/// Encodes a changed instance, and decodes it again.
+/// Encodes a changed record, and decodes it again.
 ///
 /// What the engine left in memory consists of slices of log entries, and a slice of a few bytes keeps a whole entry
 /// alive. What is decoded consists of slices of its own record and nothing else. And a record that could not be read
 /// is noticed before it replaces one that can.
-fn put_record(
-    frozen: &FrozenInstance,
-    batch: &mut RowBatch,
-) -> Result<WrittenInstance, TableFault> {
-    let key = keys::instance::encode(Kind::Instance, &frozen.key);
-    let Some(instance) = &frozen.instance else {
-        batch.delete(&key);
-        return Ok(WrittenInstance {
+fn put_record(frozen: &FrozenRecord, batch: &mut RowBatch) -> Result<WrittenRecord, TableFault> {
+    let Some(record) = &frozen.record else {
+        if frozen.before != Stored::Nothing {
+            batch.delete(&keys::instance::record(&frozen.key));
+        }
+        return Ok(WrittenRecord {
             place: frozen.place,
             record_bytes: 0,
             compact: None,
         });
     };
-    let record = batch.put_with(&key, |out| records::put_instance(instance, out));
-    let record_bytes = record.len();
-    let compact = records::decode_instance(Bytes::copy_from_slice(record))
-        .map_err(|corrupt| fault(format!("instance {:?}", frozen.key), corrupt))?;
-    debug_assert_eq!(**instance, compact, "a record says what the instance was");
-    Ok(WrittenInstance {
+    let key = keys::instance::record(&frozen.key);
+    let bytes = batch.put_with(&key, |out| record.encode(out));
+    let record_bytes = bytes.len();
+    let compact = Record::decode(&frozen.key, Bytes::copy_from_slice(bytes))?;
+    debug_assert_eq!(*record, compact, "a row says what the record was");
+    Ok(WrittenRecord {
         place: frozen.place,
         record_bytes,
-        compact: Some(Arc::new(compact)),
+        compact: Some(compact),
     })
 }
 
-fn put_marker(frozen: &FrozenInstance, batch: &mut RowBatch) {
-    let key = || keys::instance::encode(Kind::Active, &frozen.key);
-    match frozen.mark {
-        Some(true) => batch.put(&key(), &[]),
-        Some(false) => batch.delete(&key()),
-        None => {}
+/// Corrects the rows that follow from records.
+fn put_derived(
+    records: &[FrozenRecord],
+    rows: &dyn Rows,
+    batch: &mut RowBatch,
+) -> Result<(), TableFault> {
+    let mut removed = Vec::new();
+    let mut added = Vec::new();
+    for frozen in records {
+        let before = match frozen.before {
+            Stored::Unknown => read_stored(frozen, rows)?,
+            known => known,
+        };
+        if before != frozen.after {
+            let (before, after) = (
+                before.derived(&frozen.key),
+                frozen.after.derived(&frozen.key),
+            );
+            removed.extend(before.iter().filter(|row| !after.contains(row)).cloned());
+            added.extend(after.into_iter().filter(|row| !before.contains(row)));
+        }
     }
+    removed.sort_unstable();
+    added.sort_unstable();
+    removed.iter().for_each(|row| batch.delete(row));
+    added.iter().for_each(|row| batch.put(row, &[]));
+    Ok(())
+}
+
+/// Nobody has read the old record yet. It is still there: one checkpoint is written at a time.
+fn read_stored(frozen: &FrozenRecord, rows: &dyn Rows) -> Result<Stored, TableFault> {
+    let old = rows.get(&keys::instance::record(&frozen.key))?;
+    let Some(old) = old else {
+        return Ok(Stored::Nothing);
+    };
+    let old = Record::decode(&frozen.key, old)?;
+    Ok(Stored::Record(Derived::of(&old)))
 }

@@ -13,8 +13,8 @@ use crate::rows::Row;
 const PAGE_ROWS: usize = 1024;
 
 impl PartitionTables {
-    /// A fingerprint of the partition's state, instances, history and outbox, wherever they are. Where in the log the
-    /// replica is does not enter it. Reads everything: for tests and for comparing replicas.
+    /// A fingerprint of the partition's state, instances, entities, history and outbox, wherever they are. Where in the
+    /// log the replica is does not enter it, nor does what follows from other rows. Reads everything: for tests and for comparing replicas.
     ///
     /// # Errors
     /// [`TableFault`] if rows cannot be read.
@@ -24,28 +24,31 @@ impl PartitionTables {
             applied: None,
             membership: None,
             state: self.row.state.clone(),
+            indexes_version: 0,
         };
         digest.add(keys::PARTITION, |out| records::put_partition_row(&row, out));
-        self.digest_instances(&mut digest)?;
+        self.digest_records(&mut digest)?;
         self.digest_runs(&mut digest)?;
         self.digest_outbox(&mut digest)?;
         Ok(digest.sum)
     }
 
-    fn digest_instances(&self, digest: &mut Digest) -> Result<(), TableFault> {
-        for (key, instance) in self.residents.iter() {
-            let Some(instance) = instance else { continue };
-            let key = keys::instance::encode(Kind::Instance, key);
-            digest.add(&key, |out| records::put_instance(instance, out));
+    fn digest_records(&self, digest: &mut Digest) -> Result<(), TableFault> {
+        for (key, record) in self.residents.iter() {
+            let Some(record) = record else { continue };
+            digest.add(&keys::instance::record(key), |out| record.encode(out));
         }
-        self.for_each_row(Kind::Instance, |(key, record)| {
-            let decoded = keys::instance::decode(Kind::Instance, key);
-            let decoded = decoded.map_err(|corrupt| fault("instance", corrupt))?;
-            if self.residents.find(&decoded).is_none() {
-                digest.add(key, |out| out.extend_from_slice(record));
-            }
-            Ok(())
-        })
+        for kind in [Kind::Entity, Kind::Instance] {
+            self.for_each_row(kind, |(key, record)| {
+                let decoded = keys::instance::decode(kind, key);
+                let decoded = decoded.map_err(|corrupt| fault("instance", corrupt))?;
+                if self.residents.find(&decoded).is_none() {
+                    digest.add(key, |out| out.extend_from_slice(record));
+                }
+                Ok(())
+            })?;
+        }
+        Ok(())
     }
 
     fn digest_runs(&self, digest: &mut Digest) -> Result<(), TableFault> {

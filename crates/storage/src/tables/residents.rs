@@ -1,21 +1,19 @@
-//! Instances in memory.
+//! Instances and entities in memory.
 //!
-//! A slot per instance; its index is its place, so that lists of changed instances are lists of numbers. What matters
-//! to callers never depends on the order of the map: only on keys, and on the order in which slots were filled.
-
-use std::sync::Arc;
+//! A slot per record; its index is its place, so that lists of changed records are lists of numbers. What matters to
+//! callers never depends on the order of the map: only on keys, and on the order in which slots were filled.
 
 use foldhash::HashMap;
-use longhaul_engine::Instance;
 use longhaul_engine::key::InstanceKey;
 
 use super::Statistics;
+use super::record::{Derived, Record};
 
-/// Which slot an instance is in, while it is in memory.
+/// Which slot a record is in, while it is in memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Place(u32);
 
-/// Instances in memory.
+/// Records in memory.
 pub(super) struct Residents {
     places: HashMap<InstanceKey, Place>,
     slots: Vec<Option<Slot>>,
@@ -32,51 +30,73 @@ pub(super) struct Residents {
     bytes_max: usize,
     /// Where the search for what to evict goes on.
     hand: usize,
-    /// Nothing is only in rows: a key without a slot is no instance.
+    /// Nothing is only in rows: a key without a slot stands for nothing.
     has_all: bool,
 }
 
 struct Slot {
     key: InstanceKey,
-    /// `None` is an instance removed, until its row is removed too.
-    instance: Option<Arc<Instance>>,
+    /// `None` is a record removed, until its row is removed too.
+    record: Option<Record>,
     /// Generation of the last change, or [`WRITTEN`].
     changed: u64,
-    /// Whether there is an active marker among the rows, once what is frozen is written; `None` if that is not known.
-    marked: Option<bool>,
+    /// The rows of the key, once what is frozen is written.
+    stored: Stored,
     /// Estimate of the memory it takes.
     bytes: usize,
     /// Used since the hand last passed.
     recent: bool,
 }
 
-/// A changed instance as of the moment of freezing.
-pub(super) struct FrozenInstance {
+/// What is known of the rows of a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stored {
+    /// Nothing: it was put or removed without having been read.
+    Unknown,
+    /// There are none.
+    Nothing,
+    /// There is a record, and what follows from it.
+    Record(Derived),
+}
+
+/// A changed record as of the moment of freezing.
+pub(super) struct FrozenRecord {
     pub(super) place: Place,
     pub(super) key: InstanceKey,
     /// `None` if it was removed.
-    pub(super) instance: Option<Arc<Instance>>,
-    /// Whether to put or to remove the active marker; `None` to leave it.
-    pub(super) mark: Option<bool>,
+    pub(super) record: Option<Record>,
+    /// The rows to be replaced.
+    pub(super) before: Stored,
+    /// The rows to replace them with; never [`Stored::Unknown`].
+    pub(super) after: Stored,
 }
 
-/// An instance that has become a row.
-pub(super) struct WrittenInstance {
+/// A record that has become a row.
+pub(super) struct WrittenRecord {
     pub(super) place: Place,
     pub(super) record_bytes: usize,
     /// Equal to what was frozen, but in memory of its own; `None` if it was removed.
-    pub(super) compact: Option<Arc<Instance>>,
+    pub(super) compact: Option<Record>,
 }
 
 /// The row is as the slot.
 const WRITTEN: u64 = 0;
 
-/// What an instance takes beside the bytes of its record: slot, map entry, structure, allocations.
-const OVERHEAD_BYTES: usize =
-    size_of::<Option<Slot>>() + size_of::<(InstanceKey, Place)>() + size_of::<Instance>() + 128;
+/// What a record takes beside its bytes and its structure: slot, map entry, allocations.
+const OVERHEAD_BYTES: usize = size_of::<Option<Slot>>() + size_of::<(InstanceKey, Place)>() + 128;
 
 /// After the limit is exceeded this part of it is freed, so that not every checkpoint has to look for room.
 const FREED_PART: usize = 8;
+
+impl Stored {
+    /// Keys of the rows that follow from the record of `key`.
+    pub(super) fn derived(self, key: &InstanceKey) -> Vec<Vec<u8>> {
+        match self {
+            Self::Record(derived) => derived.rows(key).collect(),
+            Self::Nothing | Self::Unknown => Vec::new(),
+        }
+    }
+}
 
 impl Residents {
     pub(super) fn new(bytes_max: usize, has_all: bool) -> Self {
@@ -103,7 +123,7 @@ impl Residents {
         }
     }
 
-    /// Whether a key without a place is no instance, wherever.
+    /// Whether a key without a place stands for nothing, wherever.
     pub(super) fn has_all(&self) -> bool {
         self.has_all
     }
@@ -112,33 +132,36 @@ impl Residents {
         self.places.get(key).copied()
     }
 
-    pub(super) fn get(&mut self, place: Place) -> Option<&Instance> {
+    pub(super) fn get(&mut self, place: Place) -> Option<&Record> {
         let slot = self.slot(place);
         slot.recent = true;
-        slot.instance.as_deref()
+        slot.record.as_ref()
     }
 
-    /// The instance, to be changed. While it is frozen a copy is made, the frozen one stays as it is.
-    pub(super) fn get_mut(&mut self, place: Place) -> Option<&mut Instance> {
-        self.slot(place).instance.as_ref()?;
+    /// The record, to be changed. While it is shared, frozen or being looked at, a copy is changed.
+    pub(super) fn get_mut(&mut self, place: Place) -> Option<&mut Record> {
+        self.slot(place).record.as_ref()?;
         self.touch(place);
-        self.slot(place).instance.as_mut().map(Arc::make_mut)
+        self.slot(place).record.as_mut()
     }
 
-    pub(super) fn put(&mut self, key: InstanceKey, instance: Instance, was_absent: bool) {
+    pub(super) fn put(&mut self, key: InstanceKey, record: Record, was_absent: bool) {
         let place = match self.find(&key) {
             Some(place) => place,
             None => self.fill(Slot {
-                bytes: OVERHEAD_BYTES + key.id.as_str().len(),
+                bytes: OVERHEAD_BYTES + record.structure_bytes() + key.id.as_str().len(),
                 key,
-                instance: None,
+                record: None,
                 changed: WRITTEN,
-                marked: (was_absent || self.has_all).then_some(false),
+                stored: match was_absent || self.has_all {
+                    true => Stored::Nothing,
+                    false => Stored::Unknown,
+                },
                 recent: true,
             }),
         };
         self.touch(place);
-        self.slot(place).instance = Some(Arc::new(instance));
+        self.slot(place).record = Some(record);
     }
 
     pub(super) fn remove(&mut self, key: &InstanceKey) {
@@ -149,54 +172,47 @@ impl Residents {
             None => self.fill(Slot {
                 bytes: OVERHEAD_BYTES + key.id.as_str().len(),
                 key: key.clone(),
-                instance: None,
+                record: None,
                 changed: WRITTEN,
-                marked: None,
+                stored: Stored::Unknown,
                 recent: false,
             }),
         };
         self.touch(place);
-        self.slot(place).instance = None;
+        self.slot(place).record = None;
     }
 
-    /// Takes in an instance that was read from its row of `record_bytes`.
-    pub(super) fn load(
-        &mut self,
-        key: InstanceKey,
-        instance: Instance,
-        record_bytes: usize,
-    ) -> Place {
+    /// Takes in a record that was read from its row of `record_bytes`.
+    pub(super) fn load(&mut self, key: InstanceKey, record: Record, record_bytes: usize) -> Place {
         self.make_room();
-        let marked = Some(instance.is_active());
         self.fill(Slot {
             key,
-            instance: Some(Arc::new(instance)),
             changed: WRITTEN,
-            marked,
-            bytes: OVERHEAD_BYTES + record_bytes,
+            stored: Stored::Record(Derived::of(&record)),
+            bytes: OVERHEAD_BYTES + record.structure_bytes() + record_bytes,
+            record: Some(record),
             recent: true,
         })
     }
 
     /// Hands out everything that changed in this generation and begins the next.
-    pub(super) fn freeze(&mut self) -> (u64, Vec<FrozenInstance>) {
+    pub(super) fn freeze(&mut self) -> (u64, Vec<FrozenRecord>) {
         let generation = self.generation;
         self.generation += 1;
         let places = std::mem::take(&mut self.dirty);
         self.frozen.clone_from(&places);
         let frozen = places.into_iter().map(|place| {
             let slot = self.slot(place);
-            let active = slot
-                .instance
-                .as_ref()
-                .is_some_and(|instance| instance.is_active());
-            let mark = (slot.marked != Some(active)).then_some(active);
-            slot.marked = Some(active);
-            FrozenInstance {
+            let after = match &slot.record {
+                Some(record) => Stored::Record(Derived::of(record)),
+                None => Stored::Nothing,
+            };
+            FrozenRecord {
                 place,
                 key: slot.key.clone(),
-                instance: slot.instance.clone(),
-                mark,
+                record: slot.record.clone(),
+                before: std::mem::replace(&mut slot.stored, after),
+                after,
             }
         });
         (generation, frozen.collect())
@@ -206,22 +222,24 @@ impl Residents {
     pub(super) fn complete(
         &mut self,
         generation: u64,
-        mut written: Vec<WrittenInstance>,
-    ) -> Vec<WrittenInstance> {
+        mut written: Vec<WrittenRecord>,
+    ) -> Vec<WrittenRecord> {
         self.unwritten = None;
         self.frozen.clear();
         for written in &mut written {
             let place = written.place;
             let slot = self.slot(place);
-            let bytes = OVERHEAD_BYTES + written.record_bytes;
+            let compact = written.compact.as_ref();
+            let structure_bytes = compact.map_or(0, Record::structure_bytes);
+            let bytes = OVERHEAD_BYTES + structure_bytes + written.record_bytes;
             let bytes_before = std::mem::replace(&mut slot.bytes, bytes);
             let bytes_now = slot.bytes;
             let unchanged = slot.changed == generation;
             if unchanged {
                 slot.changed = WRITTEN;
-                std::mem::swap(&mut slot.instance, &mut written.compact);
+                std::mem::swap(&mut slot.record, &mut written.compact);
             }
-            let removed = unchanged && slot.instance.is_none();
+            let removed = unchanged && slot.record.is_none();
             self.bytes = self.bytes - bytes_before + bytes_now;
             if removed {
                 self.vacate(place);
@@ -242,20 +260,33 @@ impl Residents {
         self.unwritten.as_deref().unwrap_or_default()
     }
 
-    /// Key and instance of a slot, as they are.
-    pub(super) fn peek(&self, place: Place) -> (&InstanceKey, Option<&Instance>) {
-        let slot = self.slots[place.0 as usize]
-            .as_ref()
-            .expect("a place is a filled slot");
-        (&slot.key, slot.instance.as_deref())
+    /// All that changed since it was last written, in no particular order.
+    pub(super) fn iter_unwritten(&self) -> impl Iterator<Item = (&InstanceKey, Option<&Record>)> {
+        let current = self.dirty.iter().map(|place| self.filled(*place));
+        let frozen = self.frozen.iter().map(|place| self.filled(*place));
+        let unchanged = frozen.filter(|slot| slot.changed != self.generation);
+        let slots = unchanged.chain(current);
+        slots.map(|slot| (&slot.key, slot.record.as_ref()))
+    }
+
+    /// Key and record of a slot, as they are.
+    pub(super) fn peek(&self, place: Place) -> (&InstanceKey, Option<&Record>) {
+        let slot = self.filled(place);
+        (&slot.key, slot.record.as_ref())
     }
 
     /// Everything in memory, in no particular order.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (&InstanceKey, Option<&Instance>)> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&InstanceKey, Option<&Record>)> {
         self.slots
             .iter()
             .flatten()
-            .map(|slot| (&slot.key, slot.instance.as_deref()))
+            .map(|slot| (&slot.key, slot.record.as_ref()))
+    }
+
+    fn filled(&self, place: Place) -> &Slot {
+        self.slots[place.0 as usize]
+            .as_ref()
+            .expect("a place is a filled slot")
     }
 
     fn slot(&mut self, place: Place) -> &mut Slot {
@@ -303,15 +334,16 @@ impl Residents {
         self.free.push(place);
     }
 
-    /// Evicts until the limit is kept or nothing written is left: ended ones first, then those not used lately.
+    /// Evicts until the limit is kept or nothing written is left: what makes no work first, then what was not used
+    /// lately.
     fn make_room(&mut self) {
         if self.bytes <= self.bytes_max {
             return;
         }
         let goal = self.bytes_max - self.bytes_max / FREED_PART;
-        let is_ended = |slot: &Slot| slot.instance.as_ref().is_some_and(|i| !i.is_active());
+        let is_idle = |slot: &Slot| slot.record.as_ref().is_some_and(|r| !r.is_active());
         self.sweep(goal, |slot| {
-            is_ended(slot) && !std::mem::take(&mut slot.recent)
+            is_idle(slot) && !std::mem::take(&mut slot.recent)
         });
         self.sweep(goal, |slot| !std::mem::take(&mut slot.recent));
         self.sweep(goal, |_| true);

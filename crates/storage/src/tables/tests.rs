@@ -2,6 +2,8 @@
 
 mod agreement;
 mod faults;
+mod indexes;
+mod looks;
 mod measure;
 mod phases;
 mod world;

@@ -42,6 +42,11 @@ def number(value: int) -> wrappers_pb2.Int32Value:
     return wrappers_pb2.Int32Value(value=value)
 
 
+def guid() -> str:
+    """A fresh request or critical section id."""
+    return str(uuid.uuid4())
+
+
 def timestamp(seconds: float) -> timestamp_pb2.Timestamp:
     """A point in time, from seconds since the epoch."""
     whole = int(seconds // 1)
@@ -78,6 +83,54 @@ def continue_as_new(id: int, input: str | None = None, **fields: Any) -> pb.Orch
     return complete(id, input, CONTINUED_AS_NEW, **fields)
 
 
+def _entity_message(id: int, **message: Any) -> pb.OrchestratorAction:
+    return pb.OrchestratorAction(id=id, sendEntityMessage=pb.SendEntityMessageAction(**message))
+
+
+def signal_entity(id: int, entity_id: str, operation: str, input: str | None = None,
+                  **fields: Any) -> pb.OrchestratorAction:
+    return _entity_message(id, entityOperationSignaled=pb.EntityOperationSignaledEvent(
+        requestId=guid(), operation=operation, input=text(input), targetInstanceId=text(entity_id), **fields))
+
+
+def call_entity(id: int, entity_id: str, operation: str, input: str | None = None,
+                **fields: Any) -> pb.OrchestratorAction:
+    fields.setdefault("requestId", guid())
+    return _entity_message(id, entityOperationCalled=pb.EntityOperationCalledEvent(
+        operation=operation, input=text(input), targetInstanceId=text(entity_id), **fields))
+
+
+def lock_entities(id: int, section: str, *entity_ids: str) -> pb.OrchestratorAction:
+    return _entity_message(id, entityLockRequested=pb.EntityLockRequestedEvent(
+        criticalSectionId=section, lockSet=entity_ids, position=0))
+
+
+def unlock_entity(id: int, section: str, entity_id: str) -> pb.OrchestratorAction:
+    return _entity_message(id, entityUnlockSent=pb.EntityUnlockSentEvent(
+        criticalSectionId=section, targetInstanceId=text(entity_id)))
+
+
+# Results, as an entity batch answers them.
+
+def success(result: str | None = None) -> pb.OperationResult:
+    return pb.OperationResult(success=pb.OperationResultSuccess(result=text(result)))
+
+
+def failure(message: str, **fields: Any) -> pb.OperationResult:
+    return pb.OperationResult(failure=pb.OperationResultFailure(failureDetails=pb.TaskFailureDetails(
+        errorType="OperationError", errorMessage=message, **fields)))
+
+
+def send_signal(entity_id: str, operation: str, input: str | None = None, **fields: Any) -> pb.OperationAction:
+    return pb.OperationAction(sendSignal=pb.SendSignalAction(
+        instanceId=entity_id, name=operation, input=text(input), **fields))
+
+
+def start_orchestration(name: str, instance_id: str, input: str | None = None, **fields: Any) -> pb.OperationAction:
+    return pb.OperationAction(startNewOrchestration=pb.StartNewOrchestrationAction(
+        name=name, instanceId=instance_id, input=text(input), **fields))
+
+
 def kinds(events: Iterable[pb.HistoryEvent]) -> list[str]:
     """The type of each event, as named on the wire."""
     return [event.WhichOneof("eventType") for event in events]
@@ -102,6 +155,14 @@ class Turn:
                 return event.executionStarted
         raise AssertionError(f"no ExecutionStarted in {self.past()} + {self.new()}")
 
+    def answers(self) -> list[tuple[str, str]]:
+        """What entities said to calls: ("completed", output) or ("failed", message)."""
+        return [("completed", event.entityOperationCompleted.output.value)
+                if event.HasField("entityOperationCompleted")
+                else ("failed", event.entityOperationFailed.failureDetails.errorMessage)
+                for event in self.request.newEvents
+                if event.WhichOneof("eventType") in ("entityOperationCompleted", "entityOperationFailed")]
+
     def raised(self) -> list[tuple[str, str]]:
         return [(event.eventRaised.name, event.eventRaised.input.value)
                 for event in self.request.newEvents if event.HasField("eventRaised")]
@@ -119,6 +180,26 @@ class Activity:
         return self.request.orchestrationInstance.instanceId
 
 
+@dataclass
+class Batch:
+    """One delivery of an entity's operations to a worker."""
+
+    request: pb.EntityRequest
+    token: str
+
+    @property
+    def state(self) -> str | None:
+        """The state the operations find; None if there is none, which is not ""."""
+        return self.request.entityState.value if self.request.HasField("entityState") else None
+
+    def messages(self) -> list[pb.EntityOperationSignaledEvent | pb.EntityOperationCalledEvent]:
+        return [getattr(event, event.WhichOneof("eventType")) for event in self.request.operationRequests]
+
+    def operations(self) -> list[tuple[str, str]]:
+        """Names and inputs."""
+        return [(message.operation, message.input.value) for message in self.messages()]
+
+
 class RawWorker:
     """A work item stream of our own. Filtered to the given names, unless `filters` says otherwise.
 
@@ -126,7 +207,8 @@ class RawWorker:
     """
 
     def __init__(self, address: str, *, orchestrations: Iterable[str] = (), activities: Iterable[str] = (),
-                 filtered: bool = True, metadata: Iterable[tuple[str, str]] | None = None, **limits: Any) -> None:
+                 entities: Iterable[str] = (), filtered: bool = True,
+                 metadata: Iterable[tuple[str, str]] | None = None, **limits: Any) -> None:
         self._channel = open_channel(address)
         self._stub = stubs.TaskHubSidecarServiceStub(self._channel)
         self._metadata = tuple(metadata) if metadata is not None else (
@@ -138,10 +220,14 @@ class RawWorker:
                 request.workItemFilters.orchestrations.add(name=name)
             for name in activities:
                 request.workItemFilters.activities.add(name=name)
+            for name in entities:
+                request.workItemFilters.entities.add(name=name)
         self._arrived = threading.Condition()
         self._turns: list[Turn] = []
         self._activities: list[Activity] = []
+        self._batches: list[Batch] = []
         self.pings = 0
+        self.unexpected: list[str] = []
         self.ended: grpc.RpcError | str | None = None
         self.stream = self._stub.GetWorkItems(request, metadata=self._metadata)
         self._reader = threading.Thread(target=self._read, daemon=True)
@@ -156,8 +242,12 @@ class RawWorker:
                         self._turns.append(Turn(item.orchestratorRequest, item.completionToken))
                     elif item.HasField("activityRequest"):
                         self._activities.append(Activity(item.activityRequest, item.completionToken))
+                    elif item.HasField("entityRequestV2"):
+                        self._batches.append(Batch(item.entityRequestV2, item.completionToken))
                     elif item.HasField("healthPing"):
                         self.pings += 1
+                    else:
+                        self.unexpected.append(item.WhichOneof("request"))
                     self._arrived.notify_all()
         except grpc.RpcError as error:
             ended = error
@@ -184,6 +274,14 @@ class RawWorker:
             return None
         return self._await(take, f"a turn of {instance_id}", within)
 
+    def waiting_turn(self, instance_id: str) -> Turn | None:
+        """A delivery of this orchestration, if one has already come."""
+        with self._arrived:
+            for index, turn in enumerate(self._turns):
+                if turn.request.instanceId == instance_id:
+                    return self._turns.pop(index)
+            return None
+
     def activity(self, instance_id: str, within: float = DEADLINE_S) -> Activity:
         """The next delivered activity of this orchestration."""
         def take() -> Activity | None:
@@ -192,6 +290,15 @@ class RawWorker:
                     return self._activities.pop(index)
             return None
         return self._await(take, f"an activity of {instance_id}", within)
+
+    def batch(self, entity_id: str, within: float = DEADLINE_S) -> Batch:
+        """The next delivery of this entity's operations."""
+        def take() -> Batch | None:
+            for index, batch in enumerate(self._batches):
+                if batch.request.instanceId == entity_id:
+                    return self._batches.pop(index)
+            return None
+        return self._await(take, f"a batch of {entity_id}", within)
 
     def wait_for_ping(self, count: int = 1, within: float = DEADLINE_S) -> None:
         self._await(lambda: True if self.pings >= count else None, f"ping {count}", within)
@@ -211,6 +318,17 @@ class RawWorker:
         with self._arrived:
             return len(self._activities)
 
+    def outstanding_batches(self) -> int:
+        """Entity batches delivered and not yet taken by `batch` or `batches`."""
+        with self._arrived:
+            return len(self._batches)
+
+    def batches(self) -> list[Batch]:
+        """Takes all delivered entity batches."""
+        with self._arrived:
+            taken, self._batches = self._batches, []
+            return taken
+
     def answer(self, turn: Turn, *actions: pb.OrchestratorAction, token: str | None = None, **fields: Any) -> None:
         """Completes a turn with these actions."""
         self._stub.CompleteOrchestratorTask(pb.OrchestratorResponse(
@@ -226,9 +344,21 @@ class RawWorker:
             completionToken=activity.token if token is None else token, **fields),
             timeout=DEADLINE_S, metadata=self._metadata)
 
-    def abandon(self, item: Turn | Activity) -> None:
+    def commit(self, batch: Batch, *results: pb.OperationResult, state: str | None = None, token: str | None = None,
+               **fields: Any) -> None:
+        """Completes a batch with these results and this state; no state deletes the entity."""
+        self._stub.CompleteEntityTask(pb.EntityBatchResult(
+            results=results, entityState=text(state),
+            completionToken=batch.token if token is None else token, **fields),
+            timeout=DEADLINE_S, metadata=self._metadata)
+
+    def abandon(self, item: Turn | Activity | Batch) -> None:
         """Gives an item back."""
-        if isinstance(item, Turn):
+        if isinstance(item, Batch):
+            self._stub.AbandonTaskEntityWorkItem(
+                pb.AbandonEntityTaskRequest(completionToken=item.token),
+                timeout=DEADLINE_S, metadata=self._metadata)
+        elif isinstance(item, Turn):
             self._stub.AbandonTaskOrchestratorWorkItem(
                 pb.AbandonOrchestrationTaskRequest(completionToken=item.token),
                 timeout=DEADLINE_S, metadata=self._metadata)

@@ -56,7 +56,8 @@ def free_port() -> int:
 class Server:
     """A server process and the directory it keeps its data in."""
 
-    def __init__(self, directory: Path, *, port: int | None = None) -> None:
+    def __init__(self, directory: Path, *, port: int | None = None, environment: dict[str, str] | None = None) -> None:
+        self.environment = dict(environment or {})
         self.data = directory / "data"
         self.log = directory / "server.log"
         self.port = port or free_port()
@@ -83,7 +84,8 @@ class Server:
         self.log.parent.mkdir(parents=True, exist_ok=True)
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
+                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
+                env={**os.environ, **self.environment})
 
     def wait_ready(self) -> None:
         """Returns once Hello is answered; fails with the end of the log if the process ends or stays silent."""

@@ -12,12 +12,14 @@ T = TypeVar("T")
 DEADLINE_S = 30.0
 
 
-def eventually(condition: Callable[[], T], *, within: float = DEADLINE_S, what: str = "the condition") -> T:
-    """Polls until `condition()` is truthy and returns that value; fails after `within` seconds."""
+def eventually(condition: Callable[[], T], *, within: float = DEADLINE_S,
+               what: str | Callable[[], str] = "the condition") -> T:
+    """Polls until `condition()` is truthy and returns that value; fails after `within` seconds, saying `what`."""
     deadline = time.monotonic() + within
     while True:
         value = condition()
         if value:
             return value
-        assert time.monotonic() < deadline, f"{what} did not come true within {within:g} s; last value: {value!r}"
+        assert time.monotonic() < deadline, (
+            f"{what if isinstance(what, str) else what()} did not come true within {within:g} s; last value: {value!r}")
         time.sleep(0.01)

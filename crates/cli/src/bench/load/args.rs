@@ -22,9 +22,18 @@ pub struct RunArgs {
     #[arg(value_enum)]
     pub(super) scenario: Scenario,
 
-    /// How many steps: activities, children, timers or events; fixed for hello and hello5
+    /// How many steps: activities, children, timers, events or calls; fixed for hello, hello5 and entity-signals
     #[arg(value_name = "N")]
-    pub(super) count: Option<usize>,
+    count: Option<usize>,
+
+    /// N by another name
+    #[arg(
+        long,
+        visible_alias = "width",
+        value_name = "N",
+        conflicts_with = "count"
+    )]
+    steps: Option<usize>,
 
     #[command(flatten)]
     pub(super) target: TargetArgs,
@@ -37,6 +46,19 @@ pub struct RunArgs {
     #[arg(short, long, value_name = "PER_SECOND", value_parser = positive_rate)]
     pub(super) rate: Option<f64>,
 
+    /// Stop after so many orchestrations instead of after a time, and without a warm-up
+    #[arg(
+        long,
+        value_name = "COUNT",
+        conflicts_with_all = ["rate", "duration", "warmup", "worker_only"]
+    )]
+    pub(super) orchestrations: Option<NonZeroUsize>,
+
+    /// How many entities share the signals or calls; by default one for signals, and for calls as many as orchestrations
+    /// in flight
+    #[arg(long, value_name = "COUNT")]
+    entities: Option<NonZeroUsize>,
+
     /// How long to measure
     #[arg(short, long, default_value = "30s", value_parser = humantime::parse_duration)]
     pub(super) duration: Duration,
@@ -45,7 +67,7 @@ pub struct RunArgs {
     #[arg(short, long, default_value = "3s", value_parser = humantime::parse_duration)]
     pub(super) warmup: Duration,
 
-    /// An orchestration that takes longer is an error
+    /// An orchestration that takes longer is an error; also how long entities may take to catch up in the end
     #[arg(long, default_value = "60s", value_parser = humantime::parse_duration)]
     pub(super) timeout: Duration,
 
@@ -94,22 +116,44 @@ impl RunArgs {
     /// What each orchestration is told.
     pub(super) fn plan(&self) -> Plan<'static> {
         Plan {
-            count: self.scenario.count(self.count),
+            count: self.scenario.count(self.count.or(self.steps)),
             delay_ms: u32::try_from(self.timer_delay.as_millis()).unwrap_or(u32::MAX),
             payload: ".".repeat(self.payload_bytes).into(),
+            ..Plan::default()
         }
+    }
+
+    /// Orchestrations in flight.
+    pub(super) fn runners(&self) -> NonZeroUsize {
+        self.orchestrations
+            .map_or(self.concurrency, |count| count.min(self.concurrency))
+    }
+
+    /// How many calls in flight come nearest to the load's.
+    pub(super) fn calls_in_flight(&self) -> NonZeroUsize {
+        let slots = usize::try_from(self.worker_slots().get()).unwrap_or(usize::MAX);
+        let steps = self.scenario.steps_at_once(self.plan().count).min(slots);
+        let runners = self.runners();
+        runners.max(NonZeroUsize::new(steps).unwrap_or(runners))
+    }
+
+    /// How many entities the load uses.
+    pub(super) fn entities(&self) -> usize {
+        self.scenario.entities(self.entities, self.runners())
     }
 
     /// Threads for client and worker together.
     pub(in crate::bench) fn threads(&self) -> NonZeroUsize {
-        let cores = available_parallelism().map_or(1, NonZeroUsize::get);
-        self.threads
-            .or(NonZeroUsize::new(cores / 2))
-            .unwrap_or(NonZeroUsize::MIN)
+        self.threads.unwrap_or_else(threads_default)
     }
 
     pub(super) fn client_connections(&self) -> NonZeroUsize {
-        let enough = self.concurrency.get().div_ceil(CALLS_PER_CONNECTION);
+        self.connections_for(self.concurrency)
+    }
+
+    /// Connections for `in_flight` calls at a time.
+    pub(super) fn connections_for(&self, in_flight: NonZeroUsize) -> NonZeroUsize {
+        let enough = in_flight.get().div_ceil(CALLS_PER_CONNECTION);
         self.connections
             .or(NonZeroUsize::new(enough))
             .unwrap_or(NonZeroUsize::MIN)
@@ -123,7 +167,13 @@ impl RunArgs {
     }
 }
 
-fn positive_rate(text: &str) -> Result<f64, String> {
+/// One for every two cores, since the server shares them.
+pub(in crate::bench) fn threads_default() -> NonZeroUsize {
+    let cores = available_parallelism().map_or(1, NonZeroUsize::get);
+    NonZeroUsize::new(cores / 2).unwrap_or(NonZeroUsize::MIN)
+}
+
+pub(in crate::bench) fn positive_rate(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(rate) if rate.is_finite() && rate > 0.0 => Ok(rate),
         _ => Err("a rate is a number above 0".to_owned()),
@@ -174,12 +224,53 @@ mod tests {
     }
 
     #[test]
+    fn a_fixed_number_of_wide_orchestrations() {
+        let run = parse("run fanout --width 10000 --orchestrations 1").expect("it is well-formed");
+        assert_eq!(run.plan().count, 10_000);
+        assert_eq!(
+            (run.runners().get(), run.calls_in_flight().get()),
+            (1, 100),
+            "as many as the worker takes at a time"
+        );
+        let run = parse("run sequence --steps 7 --orchestrations 300").expect("it is well-formed");
+        assert_eq!(
+            (
+                run.plan().count,
+                run.runners().get(),
+                run.calls_in_flight().get()
+            ),
+            (7, 64, 64)
+        );
+    }
+
+    #[test]
+    fn entities_by_scenario() {
+        for (line, entities) in [
+            ("run hello5 --entities 3", 0),
+            ("run entity-signals", 1),
+            ("run entity-signals --entities 3", 3),
+            ("run entity-calls -c 8", 8),
+            ("run entity-calls 2 -c 8 --entities 3", 3),
+        ] {
+            assert_eq!(parse(line).expect(line).entities(), entities, "{line}");
+        }
+        let signals = parse("run entity-signals 9").expect("it is well-formed");
+        assert_eq!(signals.plan().count, 1, "a signal is one step");
+    }
+
+    #[test]
     fn refusals() {
         for (line, says) in [
             ("run nothing", "possible values"),
             ("run hello5 --rate 0", "a rate is a number above 0"),
             ("run hello5 --concurrency 0", "concurrency"),
             ("run hello5 --duration soon", "duration"),
+            ("run fanout 3 --width 4", "cannot be used with"),
+            (
+                "run hello5 --orchestrations 4 --duration 3s",
+                "cannot be used with",
+            ),
+            ("run hello5 --orchestrations 0", "orchestrations"),
             (
                 "run hello5 --no-worker --worker-only",
                 "cannot be used with",

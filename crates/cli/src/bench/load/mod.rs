@@ -4,39 +4,40 @@
 //! Pace ──intended starts──► runners (fixed number) ──► Scenario over Client ──► Recorder
 //!                                                      Worker (same process, own connections)
 //! ```
+//!
+//! Scenarios with entities add ones to counters. A run is only right if, in the end, the counters show every operation that
+//! the server has acknowledged, at most those that were begun, and nothing is queued any more: `right` in the report.
 
 mod args;
+mod entities;
+mod figures;
 mod pace;
 mod report;
 mod runners;
 mod scenario;
 mod tally;
+mod units;
 mod window;
 
-use std::{num::NonZeroUsize, process::ExitCode, time::Duration};
+use std::{process::ExitCode, time::Duration};
 
-use anyhow::Context;
 use longhaul_client::{
     Client, Worker,
-    worker::{Slots, Totals},
+    worker::{History, Slots, Totals},
 };
 
 pub use args::RunArgs;
+pub(super) use args::{positive_rate, threads_default};
+pub(super) use figures::{Errors, Figures, Latency, Usage};
 pub(super) use pace::Pace;
 pub(super) use runners::{Load, drive};
-pub(super) use scenario::run_prefix;
+pub(super) use scenario::{Run, Scenario, called, failure, run_prefix};
 pub(super) use tally::Failure;
+pub(super) use units::Units;
 pub(super) use window::Window;
 
-use super::{
-    empty_call::{self, EmptyServer, Unit},
-    interrupted, orchestrators,
-    process::Process,
-    target::Target,
-    unless_interrupted,
-};
-use report::{Report, Usage};
-use scenario::Run;
+use super::{interrupted, orchestrators, process::Process, target::Target, unless_interrupted};
+use report::Report;
 
 /// Runs the scenario against the server that the arguments name, or a scratch one.
 pub(super) async fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
@@ -55,7 +56,7 @@ pub(super) async fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
     })
 }
 
-/// Hosts the scenarios' orchestrators and activities until interrupted.
+/// Hosts the code of all scenarios until interrupted.
 async fn serve_as_worker(args: &RunArgs) -> anyhow::Result<ExitCode> {
     let worker = start_worker(args, &Target::attach(&args.target).await?).await?;
     eprintln!("serving work items until interrupted");
@@ -63,17 +64,27 @@ async fn serve_as_worker(args: &RunArgs) -> anyhow::Result<ExitCode> {
     let Totals {
         turns,
         activities,
+        operations,
         unanswered,
         streams,
+        ..
     } = worker.stop().await;
     eprintln!(
-        "answered {turns} turns and {activities} activities, left {unanswered} unanswered, opened {streams} streams"
+        "answered {turns} turns, {activities} activities and {operations} operations of entities, \
+         left {unanswered} work items unanswered, opened {streams} streams"
     );
     Ok(ExitCode::SUCCESS)
 }
 
 async fn measure(args: &RunArgs, target: &Target) -> anyhow::Result<Report> {
-    let unit = Units::start(args, target).await?;
+    let unit_duration = match target.process {
+        Some(_) => args.unit_duration,
+        // Without the server's own CPU there is nothing to compare it with.
+        None => Duration::ZERO,
+    };
+    let in_flight = args.calls_in_flight();
+    let connections = args.connections_for(in_flight);
+    let unit = Units::start(unit_duration, in_flight, connections).await?;
     let first = unit.measure().await?;
 
     let worker = match args.no_worker || !args.scenario.needs_worker() {
@@ -81,22 +92,17 @@ async fn measure(args: &RunArgs, target: &Target) -> anyhow::Result<Report> {
         false => Some(start_worker(args, target).await?),
     };
     let client = Client::connect_many(&target.endpoint, args.client_connections()).await?;
-    let run = Run::new(client, args.scenario, args.plan(), args.timeout);
-    let rss_before = target.process.and_then(Process::rss_bytes);
-    eprintln!(
-        "measuring {} for {:?} after {:?} of warm-up",
-        args.scenario.name(),
-        args.duration,
-        args.warmup
+    let run = Run::new(
+        client,
+        args.scenario,
+        args.plan(),
+        args.entities(),
+        args.timeout,
     );
-    let window = Window::starting_now(args.warmup, args.duration);
-    let pace = match args.rate {
-        Some(rate) => Pace::open(window, rate),
-        None => Pace::closed(window),
-    };
+    let rss_before = target.process.and_then(Process::rss_bytes);
     let load = Load {
-        pace,
-        runners: args.concurrency,
+        pace: pace(args),
+        runners: args.runners(),
         drain_max: args.timeout,
     };
     let readings = drive(
@@ -105,6 +111,7 @@ async fn measure(args: &RunArgs, target: &Target) -> anyhow::Result<Report> {
         || Usage::read(target.process, worker.as_ref()),
     )
     .await;
+    let entities = run.settle_entities().await?;
     if let Some(worker) = worker {
         worker.stop().await;
     }
@@ -114,9 +121,27 @@ async fn measure(args: &RunArgs, target: &Target) -> anyhow::Result<Report> {
         args,
         target,
         rss_before,
-        &readings,
+        &Figures::of(&readings),
+        entities,
         unit.report(),
     ))
+}
+
+fn pace(args: &RunArgs) -> Pace {
+    let name = args.scenario.name();
+    if let Some(count) = args.orchestrations {
+        eprintln!("measuring {name}, {count} in all");
+        return Pace::counted(count.get() as u64);
+    }
+    eprintln!(
+        "measuring {name} for {:?} after {:?} of warm-up",
+        args.duration, args.warmup
+    );
+    let window = Window::starting_now(args.warmup, args.duration);
+    match args.rate {
+        Some(rate) => Pace::open(window, rate),
+        None => Pace::closed(window),
+    }
 }
 
 async fn start_worker(args: &RunArgs, target: &Target) -> anyhow::Result<Worker> {
@@ -125,45 +150,10 @@ async fn start_worker(args: &RunArgs, target: &Target) -> anyhow::Result<Worker>
         .clone()
         .with_worker_id(format!("longhaul-bench,{}", std::process::id()));
     let client = Client::connect_many(&endpoint, args.worker_connections).await?;
-    let slots = Slots {
-        orchestrations: args.worker_slots(),
-        activities: args.worker_slots(),
-    };
-    Ok(Worker::start(client, orchestrators::registry(), slots))
-}
-
-/// Measures the unit twice, half before and half after the load, so that a machine that drifts does not favour either.
-struct Units {
-    server: Option<EmptyServer>,
-    duration: Duration,
-    in_flight: NonZeroUsize,
-    connections: NonZeroUsize,
-}
-
-impl Units {
-    /// Measures nothing if no time is given for it, or if the server's own CPU cannot be read to compare it with.
-    async fn start(args: &RunArgs, target: &Target) -> anyhow::Result<Self> {
-        let server = match args.unit_duration.is_zero() || target.process.is_none() {
-            true => None,
-            false => Some(EmptyServer::start().await?),
-        };
-        let (in_flight, connections) = (args.concurrency, args.client_connections());
-        Ok(Self {
-            server,
-            duration: args.unit_duration / 2,
-            in_flight,
-            connections,
-        })
-    }
-
-    async fn measure(&self) -> anyhow::Result<Unit> {
-        match &self.server {
-            None => Ok(Unit::default()),
-            Some(server) => {
-                empty_call::measure(server, self.duration, self.in_flight, self.connections)
-                    .await
-                    .context("cannot measure the unit of cost; --unit-duration 0s skips it")
-            }
-        }
-    }
+    Ok(Worker::start(
+        client,
+        orchestrators::registry(),
+        Slots::of_each(args.worker_slots()),
+        History::Streamed,
+    ))
 }

@@ -11,7 +11,19 @@ use super::window::Window;
 #[derive(Debug)]
 pub(in crate::bench) struct Pace {
     window: Window,
-    arrivals: Option<Arrivals>,
+    supply: Supply,
+}
+
+#[derive(Debug)]
+enum Supply {
+    /// Whenever a runner is free.
+    Endless,
+    /// The same, but so many in all.
+    Counted {
+        count: u64,
+        taken: AtomicU64,
+    },
+    Arrivals(Arrivals),
 }
 
 /// Evenly spaced arrivals that come whether or not anyone is free to serve them.
@@ -26,7 +38,18 @@ impl Pace {
     pub(in crate::bench) fn closed(window: Window) -> Self {
         Self {
             window,
-            arrivals: None,
+            supply: Supply::Endless,
+        }
+    }
+
+    /// The same, until `count` have been started.
+    pub(in crate::bench) fn counted(count: u64) -> Self {
+        Self {
+            window: Window::until_done(),
+            supply: Supply::Counted {
+                count,
+                taken: AtomicU64::new(0),
+            },
         }
     }
 
@@ -36,7 +59,7 @@ impl Pace {
     pub(in crate::bench) fn open(window: Window, per_second: f64) -> Self {
         Self {
             window,
-            arrivals: Some(Arrivals {
+            supply: Supply::Arrivals(Arrivals {
                 per_second,
                 taken: AtomicU64::new(0),
             }),
@@ -49,22 +72,29 @@ impl Pace {
 
     /// The intended start of the next one for a runner that is free at `now`; `None` when the load is over.
     pub(super) fn next(&self, now: Instant) -> Option<Instant> {
-        let intended = match &self.arrivals {
-            None => now,
-            Some(arrivals) => {
+        let intended = match &self.supply {
+            Supply::Endless => now,
+            Supply::Counted { count, taken } => {
+                let is_left = taken.fetch_add(1, Ordering::Relaxed) < *count;
+                return is_left.then_some(now);
+            }
+            Supply::Arrivals(arrivals) => {
                 self.window.load + arrivals.offset(arrivals.taken.fetch_add(1, Ordering::Relaxed))
             }
         };
-        (intended < self.window.end).then_some(intended)
+        (!self.window.is_over(intended)).then_some(intended)
     }
 
     /// Arrivals due within the load that no runner has taken.
     pub(super) fn untaken(&self) -> u64 {
-        self.arrivals.as_ref().map_or(0, |arrivals| {
-            let load = self.window.end - self.window.load;
-            let due = (load.as_secs_f64() * arrivals.per_second).ceil() as u64;
-            due.saturating_sub(arrivals.taken.load(Ordering::Relaxed))
-        })
+        match (&self.supply, self.window.end) {
+            (Supply::Arrivals(arrivals), Some(end)) => {
+                let load = end - self.window.load;
+                let due = (load.as_secs_f64() * arrivals.per_second).ceil() as u64;
+                due.saturating_sub(arrivals.taken.load(Ordering::Relaxed))
+            }
+            _ => 0,
+        }
     }
 }
 
@@ -94,10 +124,19 @@ mod tests {
     }
 
     #[test]
+    fn a_counted_loop_starts_so_many_and_no_more() {
+        let pace = Pace::counted(3);
+        let late = pace.window().load + seconds(1_000);
+        let starts: Vec<_> = (0..5).map(|_| pace.next(late)).collect();
+        assert_eq!(starts, [Some(late), Some(late), Some(late), None, None]);
+        assert_eq!(pace.untaken(), 0);
+    }
+
+    #[test]
     fn an_open_loop_keeps_its_schedule_however_late_the_runners_are() {
         let window = Window::starting_now(seconds(1), seconds(1));
         let pace = Pace::open(window, 2.0);
-        let late = window.end + seconds(100);
+        let late = window.load + seconds(102);
         assert_eq!(pace.untaken(), 4);
         for nth in 0..4 {
             assert_eq!(

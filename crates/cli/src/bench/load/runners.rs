@@ -25,7 +25,7 @@ pub(in crate::bench) struct Load {
     pub(in crate::bench) pace: Pace,
     /// At most this many at a time, in an open loop too: never an unbounded number of jobs.
     pub(in crate::bench) runners: NonZeroUsize,
-    /// After the window, how long those under way may take to finish.
+    /// After the window, how long those under way may take to finish; a fixed number is waited for however long it takes.
     pub(in crate::bench) drain_max: Duration,
 }
 
@@ -35,9 +35,12 @@ pub(in crate::bench) struct Readings<R> {
     pub(in crate::bench) tally: Tally,
     pub(in crate::bench) before: R,
     pub(in crate::bench) after: R,
+    /// Between the two.
+    pub(in crate::bench) elapsed: Duration,
 }
 
-/// Drives the load. `runner` makes each runner's operation; `read` is called when the window begins and when it ends.
+/// Drives the load. `runner` makes each runner's operation; `read` is called when the window begins and when it ends: at
+/// its time, or when the last of a fixed number is done.
 pub(in crate::bench) async fn drive<R, O, F>(
     load: Load,
     mut runner: impl FnMut() -> O,
@@ -51,21 +54,36 @@ where
     let pace = Arc::new(load.pace);
     let recorder = Arc::new(Recorder::new(window));
     let mut runners = JoinSet::new();
-    for _ in 0..load.runners.get() {
-        runners.spawn(run(Arc::clone(&pace), Arc::clone(&recorder), runner()));
-    }
-    sleep_until(window.start.into()).await;
-    let before = read();
-    sleep_until(window.end.into()).await;
-    let after = read();
-    let drained = async { while runners.join_next().await.is_some() {} };
-    // Whoever is still under way afterwards is counted as unfinished and ended with the set.
-    let _ = timeout_at((window.end + load.drain_max).into(), drained).await;
-    runners.shutdown().await;
+    let mut spawn_all = |runners: &mut JoinSet<()>| {
+        for _ in 0..load.runners.get() {
+            runners.spawn(run(Arc::clone(&pace), Arc::clone(&recorder), runner()));
+        }
+    };
+    let (before, after, elapsed) = match window.end {
+        None => {
+            let (before, begun) = (read(), Instant::now());
+            spawn_all(&mut runners);
+            while runners.join_next().await.is_some() {}
+            (before, read(), begun.elapsed())
+        }
+        Some(end) => {
+            spawn_all(&mut runners);
+            sleep_until(window.start.into()).await;
+            let before = read();
+            sleep_until(end.into()).await;
+            let after = read();
+            let drained = async { while runners.join_next().await.is_some() {} };
+            // Whoever is still under way afterwards is counted as unfinished and ended with the set.
+            let _ = timeout_at((end + load.drain_max).into(), drained).await;
+            runners.shutdown().await;
+            (before, after, end - window.start)
+        }
+    };
     Readings {
         tally: recorder.finish(pace.untaken()),
         before,
         after,
+        elapsed,
     }
 }
 
@@ -129,6 +147,38 @@ mod tests {
             ),
             (19, 1, 0)
         );
+    }
+
+    #[tokio::test]
+    async fn a_fixed_number_is_run_to_its_end() {
+        let done = Arc::new(AtomicU64::new(0));
+        let load = Load {
+            pace: Pace::counted(10),
+            runners: NonZeroUsize::new(4).expect("four is not zero"),
+            drain_max: Duration::ZERO,
+        };
+        let runner = || {
+            let done = Arc::clone(&done);
+            move || {
+                let done = Arc::clone(&done);
+                async move {
+                    tokio::task::yield_now().await;
+                    done.fetch_add(1, Ordering::SeqCst);
+                    Ok(())
+                }
+            }
+        };
+        let readings = drive(load, runner, || done.load(Ordering::SeqCst)).await;
+        assert_eq!((readings.before, readings.after), (0, 10));
+        assert_eq!(
+            (
+                readings.tally.completed,
+                readings.tally.latency_us.len(),
+                readings.tally.unfinished
+            ),
+            (10, 10, 0)
+        );
+        assert!(readings.elapsed > Duration::ZERO);
     }
 
     #[tokio::test]

@@ -1,14 +1,19 @@
-//! The orchestrators of the scenarios, as pure functions from history to actions.
+//! The orchestrators of the scenarios, as pure functions from history to actions, and the entity that some of them call.
 //!
 //! All have one shape: bring `count` steps about, one after the other or all at once, and complete with the number of
 //! steps done. They read what to do from the instance's input, so that any process can host the worker.
 
+pub(super) mod counter;
 mod plan;
+mod relay;
 #[cfg(test)]
 mod tests;
 
-use longhaul_client::worker::{ActivityCall, Progress, Registry, Turn, actions};
-use longhaul_proto::sidecar::OrchestratorAction;
+use longhaul_client::{
+    request_id,
+    worker::{ActivityCall, Progress, Registry, Turn, actions},
+};
+use longhaul_proto::sidecar::{OrchestratorAction, TaskFailureDetails};
 pub(super) use plan::Plan;
 use prost_types::Timestamp;
 
@@ -22,6 +27,12 @@ pub(super) const CHILDREN: &str = "bench-children";
 pub(super) const TIMERS: &str = "bench-timers";
 /// Waits for `count` external events.
 pub(super) const EVENTS: &str = "bench-events";
+/// `count` calls of one entity, one after the other.
+pub(super) const ENTITY_CALLS: &str = "bench-entity-calls";
+/// `count` activities, one after the other, decided without the history.
+pub(super) const RELAY: &str = "bench-relay";
+/// The entity.
+const COUNTER: &str = "bench-counter";
 /// The activity: returns its input.
 const ECHO: &str = "bench-echo";
 
@@ -87,7 +98,38 @@ pub(super) fn registry() -> Registry {
                 }
             })
         })
-        .activity(ECHO, |call: ActivityCall| async move { Ok(call.input) })
+        .orchestrator(ENTITY_CALLS, |turn: &Turn<'_>| {
+            following(turn, |plan, progress| {
+                let steps = Steps {
+                    begun: progress.entity_calls_made,
+                    done: progress.entity_calls_completed,
+                };
+                steps.one_by_one(plan.count, || {
+                    let id = progress.next_action_id();
+                    let request_id = request_id(turn.instance_id, steps.begun as u64);
+                    let input = Some(counter::ONE.to_owned());
+                    actions::call_entity(id, &plan.entity, request_id, counter::ADD, input)
+                })
+            })
+        })
+        .entity(COUNTER, counter::operate)
+        .activity(ECHO, echo)
+}
+
+/// What a worker needs to host [`RELAY`], without the history of its instances if they come without it.
+pub(super) fn relay_registry() -> Registry {
+    Registry::default()
+        .orchestrator(RELAY, relay::decide)
+        .activity(ECHO, echo)
+}
+
+/// The id of the entity with `key`.
+pub(super) fn counter_id(key: &str) -> String {
+    format!("@{COUNTER}@{key}")
+}
+
+async fn echo(call: ActivityCall) -> Result<Option<String>, TaskFailureDetails> {
+    Ok(call.input)
 }
 
 /// What an orchestrator does next.
@@ -144,10 +186,7 @@ fn following(
     let plan = match Plan::from_json(turn.input().unwrap_or_default()) {
         Ok(plan) => plan,
         Err(fault) => {
-            return vec![actions::fail(
-                id,
-                actions::failure("BadInput", fault.to_string()),
-            )];
+            return vec![actions::fail(id, bad_input(fault))];
         }
     };
     if let Some(failure) = progress.first_failure {
@@ -158,6 +197,10 @@ fn following(
         Decision::Begin(actions) => actions,
         Decision::Finish => vec![actions::complete(id, Some(plan.count.to_string()))],
     }
+}
+
+fn bad_input(fault: serde_json::Error) -> TaskFailureDetails {
+    actions::failure("BadInput", fault.to_string())
 }
 
 fn later(from: Timestamp, delay_ms: u32) -> Timestamp {

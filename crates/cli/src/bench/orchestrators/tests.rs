@@ -2,10 +2,12 @@
 
 use longhaul_client::worker::Orchestrator;
 use longhaul_proto::sidecar::{
-    EventRaisedEvent, ExecutionStartedEvent, HistoryEvent, OrchestratorStartedEvent,
-    SubOrchestrationInstanceCompletedEvent, SubOrchestrationInstanceCreatedEvent,
-    TaskCompletedEvent, TaskFailedEvent, TaskScheduledEvent, TimerCreatedEvent, TimerFiredEvent,
-    history_event::EventType, orchestrator_action::OrchestratorActionType as Action,
+    EntityOperationCompletedEvent, EventRaisedEvent, ExecutionStartedEvent, HistoryEvent,
+    OrchestratorStartedEvent, SubOrchestrationInstanceCompletedEvent,
+    SubOrchestrationInstanceCreatedEvent, TaskCompletedEvent, TaskFailedEvent, TaskScheduledEvent,
+    TimerCreatedEvent, TimerFiredEvent, history_event::EventType,
+    orchestrator_action::OrchestratorActionType as Action,
+    send_entity_message_action::EntityMessageType,
 };
 
 use super::*;
@@ -69,6 +71,20 @@ fn played(action: &OrchestratorAction) -> Option<(HistoryEvent, HistoryEvent)> {
                 timer_id: action.id,
             }),
         ),
+        Action::SendEntityMessage(message) => {
+            let Some(EntityMessageType::EntityOperationCalled(call)) = &message.entity_message_type
+            else {
+                return None;
+            };
+            let done = EntityOperationCompletedEvent {
+                request_id: call.request_id.clone(),
+                output: Some("1".to_owned()),
+            };
+            (
+                EventType::EntityOperationCalled(call.clone()),
+                EventType::EntityOperationCompleted(done),
+            )
+        }
         _ => return None,
     };
     Some((
@@ -82,7 +98,10 @@ fn played(action: &OrchestratorAction) -> Option<(HistoryEvent, HistoryEvent)> {
 }
 
 fn decide(name: &str, past: &[HistoryEvent], new: &[HistoryEvent]) -> Vec<OrchestratorAction> {
-    let registry = registry();
+    let registry = match name {
+        RELAY => relay_registry(),
+        _ => registry(),
+    };
     let orchestrator: &dyn Orchestrator =
         registry.find_orchestrator(name).expect("it is registered");
     orchestrator.turn(&Turn {
@@ -104,6 +123,15 @@ fn describe(actions: &[OrchestratorAction]) -> String {
             let at = timer.fire_at.unwrap_or_default();
             format!("timer {}.{:09}", at.seconds, at.nanos)
         }
+        Some(Action::SendEntityMessage(message)) => match &message.entity_message_type {
+            Some(EntityMessageType::EntityOperationCalled(call)) => format!(
+                "{} {} {}",
+                call.target_instance_id.as_deref().unwrap_or("-"),
+                call.operation,
+                call.input.as_deref().unwrap_or("-")
+            ),
+            other => format!("{other:?}"),
+        },
         Some(Action::CompleteOrchestration(complete)) => format!(
             "{:?} {}",
             complete.orchestration_status(),
@@ -149,7 +177,8 @@ fn scenarios_from_start_to_end() {
     let plan = |count| Plan {
         count,
         delay_ms: 1_500,
-        payload: "".into(),
+        entity: "@bench-counter@1".into(),
+        ..Plan::default()
     };
     for (name, count, expected) in [
         (
@@ -186,6 +215,15 @@ fn scenarios_from_start_to_end() {
                 "3: Completed 2",
             ],
         ),
+        (
+            ENTITY_CALLS,
+            2,
+            vec![
+                "1: @bench-counter@1 add 1",
+                "2: @bench-counter@1 add 1",
+                "3: Completed 2",
+            ],
+        ),
         (EVENTS, 1, vec![""]),
         (EVENTS, 0, vec!["1: Completed 0"]),
         (SEQUENCE, 0, vec!["1: Completed 0"]),
@@ -199,8 +237,7 @@ fn scenarios_from_start_to_end() {
 fn events_are_counted_over_turns() {
     let plan = Plan {
         count: 3,
-        delay_ms: 0,
-        payload: "".into(),
+        ..Plan::default()
     };
     let mut past = started(EVENTS, &plan);
     assert_eq!(describe(&decide(EVENTS, &past, &[raised()])), "");
@@ -215,8 +252,7 @@ fn events_are_counted_over_turns() {
 fn nothing_is_decided_twice() {
     let plan = Plan {
         count: 3,
-        delay_ms: 0,
-        payload: "".into(),
+        ..Plan::default()
     };
     let mut past = started(FANOUT, &plan);
     past.extend(
@@ -242,8 +278,7 @@ fn failures_and_bad_input_fail_the_orchestration() {
         SEQUENCE,
         &Plan {
             count: 3,
-            delay_ms: 0,
-            payload: "".into(),
+            ..Plan::default()
         },
     );
     assert_eq!(
@@ -265,12 +300,72 @@ fn failures_and_bad_input_fail_the_orchestration() {
 fn payloads_travel_with_every_step() {
     let plan = Plan {
         count: 1,
-        delay_ms: 0,
         payload: "....".into(),
+        ..Plan::default()
     };
     assert_eq!(play(SEQUENCE, &plan)[0], r#"1: bench-echo "hello 1 ....""#);
     assert_eq!(
         Plan::from_json(&plan.to_json()).expect("it is our own"),
         plan
+    );
+}
+
+/// What each of the four turns of a relay of three decides, given as much of the history as `past` lets through.
+fn play_relay(past: impl Fn(Vec<HistoryEvent>) -> Vec<HistoryEvent>) -> Vec<String> {
+    let plan = Plan {
+        count: 3,
+        payload: "....".into(),
+        ..Plan::default()
+    };
+    let (mut history, mut new) = (Vec::new(), started(RELAY, &plan));
+    let mut turns = Vec::new();
+    while !new.is_empty() {
+        let actions = decide(RELAY, &past(history.clone()), &new);
+        turns.push(describe(&actions));
+        history.append(&mut new);
+        for (event, done) in actions.iter().filter_map(played) {
+            history.push(event);
+            new.push(done);
+        }
+    }
+    turns
+}
+
+#[test]
+fn a_relay_decides_the_same_with_its_history_and_without() {
+    let expected = [
+        r#"1: bench-echo {"nth":1,"of":3,"ballast":"...."}"#,
+        r#"2: bench-echo {"nth":2,"of":3}"#,
+        r#"3: bench-echo {"nth":3,"of":3}"#,
+        "4: Completed 3",
+    ];
+    assert_eq!(play_relay(|history| history), expected);
+    assert_eq!(play_relay(|_| Vec::new()), expected);
+}
+
+#[test]
+fn a_relay_fails_with_its_step_and_waits_for_nothing_new() {
+    let failed = TaskFailedEvent {
+        task_scheduled_id: 1,
+        failure_details: Some(actions::failure("Broken", "no")),
+    };
+    let bad = TaskCompletedEvent {
+        task_scheduled_id: 1,
+        result: Some("?".to_owned()),
+    };
+    for (new, expected) in [
+        (EventType::TaskFailed(failed), "2147483647: Failed Broken"),
+        (EventType::TaskCompleted(bad), "2147483647: Failed BadInput"),
+        (
+            EventType::OrchestratorStarted(OrchestratorStartedEvent {}),
+            "",
+        ),
+    ] {
+        assert_eq!(describe(&decide(RELAY, &[], &[inbound(new)])), expected);
+    }
+    let without_steps = started(RELAY, &Plan::default());
+    assert_eq!(
+        describe(&decide(RELAY, &[], &without_steps)),
+        "1: Completed 0"
     );
 }

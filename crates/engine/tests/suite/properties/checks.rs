@@ -7,12 +7,12 @@ use longhaul_engine::dispatch::committed_history;
 use longhaul_engine::effects::Outcome;
 use longhaul_engine::instance::Instance;
 use longhaul_engine::mem::MemTables;
-use longhaul_engine::{Command, InstanceKey, Reply, invariants};
+use longhaul_engine::{Command, InstanceKey, Reply, Status, invariants};
 use longhaul_proto::sidecar::HistoryEvent;
 use longhaul_proto::sidecar::history_event::EventType;
 use longhaul_types::Timestamp;
 
-use crate::support::{decode_framed, kind_name};
+use crate::support::{decode, decode_framed, kind_name};
 
 /// Checks one partition before and after one command.
 pub(crate) fn check(before: &MemTables, after: &MemTables, command: &Command, outcome: &Outcome) {
@@ -36,6 +36,7 @@ pub(crate) fn check(before: &MemTables, after: &MemTables, command: &Command, ou
         results_were_scheduled(&history);
         if let Some(old) = old {
             history_only_grows(before, after, key, old, instance);
+            rewinding_removes_failures_alone(before, key, old, instance, &history);
             episode_is_a_prefix_of_the_inbox(before, after, key, old, instance, command);
         }
     }
@@ -49,10 +50,14 @@ pub(crate) fn check(before: &MemTables, after: &MemTables, command: &Command, ou
 /// SYS-2: an answer that is not wanted any more, or a request that is refused, leaves no trace but the time.
 fn refusal_changes_nothing(before: &MemTables, after: &MemTables, reply: &Reply) {
     let refused = match reply {
-        Reply::Done | Reply::Received { .. } => false,
-        Reply::NotFound | Reply::AlreadyExists(_) | Reply::ContradictoryReuse | Reply::Stale => {
-            true
-        }
+        Reply::Done | Reply::Received { .. } | Reply::Purged { .. } => false,
+        Reply::NotFound
+        | Reply::AlreadyExists(_)
+        | Reply::ContradictoryReuse
+        | Reply::Stale
+        | Reply::NotEnded(_)
+        | Reply::NotFailed(_)
+        | Reply::Refused => true,
     };
     if refused {
         let mut before = before.clone();
@@ -103,17 +108,26 @@ fn clock_of_the_orchestrator(history: &[HistoryEvent]) {
 
 /// SYS-4 and one half of SYS-3: each result in a history has its own earlier cause in the same history.
 fn results_were_scheduled(history: &[HistoryEvent]) {
-    let mut open: BTreeMap<(&str, i32), u32> = BTreeMap::new();
+    let mut open: BTreeMap<(&str, String), u32> = BTreeMap::new();
     for event in history {
         let (kind, id) = match event.event_type.as_ref().expect("has a type") {
-            EventType::TaskScheduled(_) => ("task", event.event_id),
-            EventType::TimerCreated(_) => ("timer", event.event_id),
-            EventType::SubOrchestrationInstanceCreated(_) => ("child", event.event_id),
-            EventType::TaskCompleted(it) => ("task", it.task_scheduled_id),
-            EventType::TaskFailed(it) => ("task", it.task_scheduled_id),
-            EventType::TimerFired(it) => ("timer", it.timer_id),
-            EventType::SubOrchestrationInstanceCompleted(it) => ("child", it.task_scheduled_id),
-            EventType::SubOrchestrationInstanceFailed(it) => ("child", it.task_scheduled_id),
+            EventType::TaskScheduled(_) => ("task", event.event_id.to_string()),
+            EventType::TimerCreated(_) => ("timer", event.event_id.to_string()),
+            EventType::SubOrchestrationInstanceCreated(_) => ("child", event.event_id.to_string()),
+            EventType::EntityOperationCalled(it) => ("call", it.request_id.clone()),
+            EventType::EntityLockRequested(it) => ("lock", it.critical_section_id.clone()),
+            EventType::TaskCompleted(it) => ("task", it.task_scheduled_id.to_string()),
+            EventType::TaskFailed(it) => ("task", it.task_scheduled_id.to_string()),
+            EventType::TimerFired(it) => ("timer", it.timer_id.to_string()),
+            EventType::SubOrchestrationInstanceCompleted(it) => {
+                ("child", it.task_scheduled_id.to_string())
+            }
+            EventType::SubOrchestrationInstanceFailed(it) => {
+                ("child", it.task_scheduled_id.to_string())
+            }
+            EventType::EntityOperationCompleted(it) => ("call", it.request_id.clone()),
+            EventType::EntityOperationFailed(it) => ("call", it.request_id.clone()),
+            EventType::EntityLockGranted(it) => ("lock", it.critical_section_id.clone()),
             _ => continue,
         };
         let count = open.entry((kind, id)).or_default();
@@ -141,6 +155,61 @@ fn history_only_grows(
     }
 }
 
+/// SYS-17: a rewound history is the old one without failures, what they were of, and the end; the same things started it.
+fn rewinding_removes_failures_alone(
+    before: &MemTables,
+    key: &InstanceKey,
+    old: &Instance,
+    new: &Instance,
+    history: &[HistoryEvent],
+) {
+    let rewound = old.status == Status::Failed && new.rewound && new.turns == old.turns + 1;
+    if !rewound {
+        return;
+    }
+    let old_history = self::history(before, key);
+    let count = |events: &[HistoryEvent], kind: &str| {
+        let of_kind = events.iter().filter(|event| kind_name(event) == kind);
+        of_kind.count()
+    };
+    let failed = count(&old_history, "TaskFailed");
+    let gone = [
+        ("TaskFailed", failed),
+        ("TaskScheduled", failed),
+        (
+            "SubOrchestrationInstanceFailed",
+            count(&old_history, "SubOrchestrationInstanceFailed"),
+        ),
+        ("ExecutionCompleted", 1),
+    ];
+    for (kind, removed) in gone {
+        let kept = count(history, kind);
+        assert_eq!(kept + removed, count(&old_history, kind), "{key:?}: {kind}");
+    }
+    let is_kept = |event: &&HistoryEvent| {
+        let kind = kind_name(event);
+        gone.iter().all(|(it, _)| *it != kind) && kind != "ExecutionStarted"
+    };
+    let (last, kept) = history.split_last().expect("not empty");
+    assert_eq!(kind_name(last), "ExecutionRewound");
+    let (kept, old_kept) = (
+        kept.iter().filter(is_kept),
+        old_history.iter().filter(is_kept),
+    );
+    assert!(kept.eq(old_kept), "{key:?}: more than failures was removed");
+    assert_eq!(new.execution.as_str(), started_as(history), "{key:?}");
+    assert!(new.created_at == old.created_at && new.input == old.input && new.tags == old.tags);
+}
+
+fn started_as(history: &[HistoryEvent]) -> &str {
+    let mut ids = history.iter().filter_map(|event| match &event.event_type {
+        Some(EventType::ExecutionStarted(it)) => it.orchestration_instance.as_ref(),
+        _ => None,
+    });
+    let id = ids.next().expect("a history begins with its start");
+    id.execution_id.as_deref().expect("has an execution")
+}
+
 /// SYS-5, second half: a committed turn adds OrchestratorStarted, the front of the inbox, and its facts.
 fn episode_is_a_prefix_of_the_inbox(
     before: &MemTables,
@@ -158,16 +227,17 @@ fn episode_is_a_prefix_of_the_inbox(
     }
     let added = framed(after, key).split_off(framed(before, key).len());
     let added = decode_framed(added.into());
-    let consumed = turn.consumed as usize;
-    assert_eq!(added.len(), 1 + consumed + turn.fact_count as usize);
+    let (consumed, rest) = (turn.consumed as usize, old.inbox.iter());
+    let rest: Vec<_> = rest.skip(consumed).collect();
+    let consumed = old.inbox.iter().take(consumed);
+    let consumed = consumed.filter(|message| message.is_event());
+    let consumed: Vec<HistoryEvent> = consumed.map(|message| decode(&message.event)).collect();
     assert_eq!(kind_name(&added[0]), "OrchestratorStarted");
     assert_eq!(time(added[0].timestamp), turn.started_at);
-    for (event, message) in added[1..].iter().zip(old.inbox.iter().take(consumed)) {
-        assert_eq!(*event, crate::support::decode(&message.event));
-    }
-    let facts = decode_framed(turn.facts.clone());
-    assert_eq!(added[1 + consumed..], facts);
-    let rest: Vec<_> = old.inbox.iter().skip(consumed).collect();
+    let (seen, facts) = added[1..].split_at(consumed.len());
+    assert_eq!(seen, consumed);
+    assert_eq!(facts, decode_framed(turn.facts.clone()));
+    assert_eq!(facts.len(), turn.fact_count as usize);
     if !new.status.is_terminal() {
         let kept: Vec<_> = new.inbox.iter().take(rest.len()).collect();
         assert_eq!(kept, rest, "what was not consumed stays in front");

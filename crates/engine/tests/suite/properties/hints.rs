@@ -11,15 +11,19 @@ use longhaul_types::{ExecutionId, PartitionId, Timestamp};
 #[derive(Default)]
 pub(crate) struct Hints {
     turns: BTreeSet<InstanceKey>,
-    activities: BTreeSet<(InstanceKey, u64)>,
+    /// With the execution that whoever gets it answers to; an activity in hand is not taken up again.
+    activities: BTreeMap<(InstanceKey, u64), ExecutionId>,
     timers: BTreeSet<(InstanceKey, ExecutionId, u64, Timestamp)>,
     starts: BTreeMap<InstanceKey, Timestamp>,
+    batches: BTreeSet<InstanceKey>,
+    operations: BTreeSet<(InstanceKey, u64, Timestamp)>,
+    expiries: BTreeSet<(InstanceKey, Timestamp)>,
     outboxes: BTreeSet<PartitionId>,
 }
 
 impl Hints {
     /// Follows one command as a leader does: what it had handed out is over, effects add to what is to be done.
-    pub(crate) fn follow(&mut self, command: &Command, outcome: &Outcome) {
+    pub(crate) fn follow(&mut self, tables: &MemTables, command: &Command, outcome: &Outcome) {
         match command {
             Command::CompleteTurn(turn) if outcome.reply == Reply::Done => {
                 self.turns.remove(&turn.key);
@@ -35,17 +39,36 @@ impl Hints {
                 self.timers
                     .retain(|(key, execution, seq, _)| !is_due(key, execution, *seq));
             }
+            Command::CompleteBatch(batch) if outcome.reply == Reply::Done => {
+                self.batches.remove(&batch.key);
+            }
+            Command::ReleaseOperations(due) => {
+                let is_due = |key: &InstanceKey, seq: u64| {
+                    due.iter().any(|it| (&it.key, it.seq) == (key, seq))
+                };
+                self.operations.retain(|(key, seq, _)| !is_due(key, *seq));
+            }
+            Command::ExpireEntities(keys) => {
+                self.expiries.retain(|(key, _)| !keys.contains(key));
+            }
             _ => {}
         }
         for effect in &outcome.effects {
-            self.add(effect.clone());
+            self.add(tables, effect.clone());
         }
     }
 
-    fn add(&mut self, effect: Effect) {
+    fn add(&mut self, tables: &MemTables, effect: Effect) {
         match effect {
             Effect::TurnReady { key, .. } => drop(self.turns.insert(key)),
-            Effect::ActivityReady { key, seq, .. } => drop(self.activities.insert((key, seq))),
+            Effect::ActivityReady { key, seq, .. } => {
+                // The command may have ended its instance, too.
+                let instance = tables.instances.get(&key);
+                if let Some(activity) = instance.and_then(|it| it.activities.get(&seq)) {
+                    let execution = activity.execution.clone();
+                    self.activities.entry((key, seq)).or_insert(execution);
+                }
+            }
             Effect::TimerArmed {
                 key,
                 execution,
@@ -54,8 +77,12 @@ impl Hints {
             } => drop(self.timers.insert((key, execution, seq, fire_at))),
             Effect::StartArmed { key, at } => drop(self.starts.insert(key, at)),
             Effect::TurnVoided { key } => drop(self.turns.remove(&key)),
-            Effect::ActivitiesVoided { key } => self.activities.retain(|(it, _)| *it != key),
+            Effect::ActivitiesVoided { key } => self.activities.retain(|(it, _), _| *it != key),
             Effect::StatusChanged { .. } => {}
+            Effect::BatchReady { key } => _ = self.batches.insert(key),
+            Effect::BatchVoided { key } => _ = self.batches.remove(&key),
+            Effect::OperationArmed { key, seq, due } => _ = self.operations.insert((key, seq, due)),
+            Effect::ExpiryArmed { key, at } => _ = self.expiries.insert((key, at)),
             Effect::OutboxGrew { target } => drop(self.outboxes.insert(target)),
         }
     }
@@ -64,14 +91,15 @@ impl Hints {
     pub(crate) fn check(&self, tables: &mut MemTables, now: Timestamp) {
         let now = now.max(tables.partition.clock);
         let page = outstanding(tables, None, 10_000, now).expect("memory does not fail");
-        let mut activities = BTreeSet::new();
+        let mut activities = BTreeMap::new();
         for effect in page.effects {
             let known = match &effect {
                 Effect::TurnReady { key, .. } => {
                     self.turns.contains(key) || self.starts.get(key).is_some_and(|at| *at <= now)
                 }
                 Effect::ActivityReady { key, seq, .. } => {
-                    activities.insert((key.clone(), *seq));
+                    let activity = &tables.instances[key].activities[seq];
+                    activities.insert((key.clone(), *seq), activity.execution.clone());
                     true
                 }
                 Effect::TimerArmed {
@@ -83,8 +111,14 @@ impl Hints {
                     .timers
                     .contains(&(key.clone(), execution.clone(), *seq, *fire_at)),
                 Effect::StartArmed { key, at } => self.starts.get(key) == Some(at),
+                Effect::BatchReady { key } => self.batches.contains(key),
+                Effect::OperationArmed { key, seq, due } => {
+                    self.operations.contains(&(key.clone(), *seq, *due))
+                }
+                Effect::ExpiryArmed { key, at } => self.expiries.contains(&(key.clone(), *at)),
                 Effect::OutboxGrew { target } => self.outboxes.contains(target),
-                Effect::TurnVoided { .. }
+                Effect::BatchVoided { .. }
+                | Effect::TurnVoided { .. }
                 | Effect::ActivitiesVoided { .. }
                 | Effect::StatusChanged { .. } => panic!("nothing to be done: {effect:?}"),
             };

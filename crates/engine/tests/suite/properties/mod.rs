@@ -1,52 +1,80 @@
 //! Random commands against two partitions, a worker that decides at random and a network that loses and repeats.
 //!
 //! ```text
-//! step.rs      what can happen, as drawn by proptest
-//! worker.rs    random but valid answers to turns
-//! world.rs     carries steps out, and at last heals everything
-//! checks.rs    what must hold after every single command
-//! hints.rs     what a leader knows from effects alone, compared with what the state says
+//! step.rs           what can happen, as drawn by proptest
+//! worker.rs         random but valid answers to turns and batches
+//! world.rs          carries steps out; entities.rs those of entities
+//! healing.rs        lets everything finish, and looks what is left
+//! checks.rs         what must hold after every single command; entity_checks.rs of entities
+//! sections.rs       what must hold inside of critical sections
+//! hints.rs          what a leader knows from effects alone, compared with what the state says
 //! ```
 
 mod checks;
+mod entities;
+mod entity_checks;
+mod healing;
 mod hints;
+mod sections;
 mod step;
 mod worker;
 mod world;
 
 use longhaul_engine::{apply, outstanding};
+use proptest::collection::vec;
 use proptest::prelude::*;
 
 use crate::support::Cluster;
+use step::Step;
 use world::World;
 
-/// `PROPTEST_CASES` sets how many cases are tried.
+/// `PROPTEST_CASES` sets how many cases are tried in all.
 fn config() -> ProptestConfig {
+    let all = ProptestConfig::default().cases;
     ProptestConfig {
         failure_persistence: None,
+        cases: (all / 4).max(1),
         ..ProptestConfig::default()
     }
+}
+
+/// Every check of `checks.rs`, `entity_checks.rs`, `sections.rs` and `hints.rs` runs inside, after every command.
+fn live_and_heal(steps: &[Step]) {
+    let mut world = World::new();
+    for step in steps {
+        world.take(step);
+    }
+    world.heal();
+    world.check_quiescence();
 }
 
 proptest! {
     #![proptest_config(config())]
 
-    /// Every check of `checks.rs` and `hints.rs` runs inside, after every command.
     #[test]
     fn whatever_happens_the_rules_hold_and_healing_leaves_nothing_undone(
-        steps in proptest::collection::vec(step::step(), 1..120)
+        steps in vec(step::anything(), 1..120)
     ) {
-        let mut world = World::new();
-        for step in &steps {
-            world.take(step);
-        }
-        world.heal();
-        world.check_quiescence();
+        live_and_heal(&steps);
+    }
+
+    #[test]
+    fn critical_sections_exclude_each_other_and_everybody_gets_in(
+        steps in vec(step::sections(), 1..120)
+    ) {
+        live_and_heal(&steps);
+    }
+
+    #[test]
+    fn what_is_rewound_goes_on_from_where_it_failed(
+        steps in vec(step::rewinds(), 1..120)
+    ) {
+        live_and_heal(&steps);
     }
 
     #[test]
     fn the_same_log_gives_the_same_state_replies_and_effects(
-        steps in proptest::collection::vec(step::step(), 1..80)
+        steps in vec(step::anything(), 1..80)
     ) {
         let mut world = World::new();
         for step in &steps {
@@ -69,7 +97,7 @@ proptest! {
 
     #[test]
     fn pages_of_outstanding_work_of_any_size_say_the_same(
-        steps in proptest::collection::vec(step::step(), 1..60),
+        steps in vec(step::anything(), 1..60),
         limit in 1usize..5,
     ) {
         let mut world = World::new();

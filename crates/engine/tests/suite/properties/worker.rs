@@ -1,16 +1,18 @@
-//! A worker that decides at random, but as a worker may: it obeys terminations and counts its actions upwards.
+//! A worker that decides at random, but as a worker may: it obeys terminations, counts its actions upwards and leaves
+//! only the critical sections that it has entered.
 
 use std::time::Duration;
 
 use longhaul_engine::Status;
+use longhaul_engine::batch::{Batch, BatchAnswer, EntityAction, OperationResult};
 use longhaul_engine::dispatch::Turn;
 use longhaul_engine::history::event;
-use longhaul_engine::turn::{Action, Decided};
+use longhaul_engine::turn::{Action, Decided, OperationRequest};
 use longhaul_proto::sidecar::HistoryEvent;
 use longhaul_proto::sidecar::history_event::EventType;
 use longhaul_types::Timestamp;
 
-use super::step::{Choice, IDS};
+use super::step::{Choice, ENTITIES, IDS, Sending, Work};
 use crate::support::{decode, decode_framed};
 
 /// What the worker decides for a turn.
@@ -32,15 +34,65 @@ pub(crate) fn decide(turn: &Turn, choices: &[Choice], now: Timestamp) -> Vec<Dec
         .iter()
         .rev()
         .find(|event| matches!(event.event_type, Some(EventType::TaskScheduled(_))));
-    let decided = (next..).zip(choices).map(|(next, choice)| {
+    let mut held = held_locks(turn);
+    let mut decided = Vec::new();
+    for (next, choice) in (next..).zip(choices) {
         let again = matches!(choice, Choice::ScheduleAgain);
         let earlier = scheduled.filter(|_| again);
-        Decided {
-            id: earlier.map_or(next, |event| event.event_id),
-            action: action(choice, now),
+        let id = earlier.map_or(next, |event| event.event_id);
+        let left = match choice {
+            Choice::Unlock { pick } if !held.is_empty() => vec![held.remove(pick % held.len())],
+            Choice::Unlock { .. } => Vec::new(),
+            Choice::UnlockAll => std::mem::take(&mut held),
+            Choice::CallInside { pick } => {
+                if let Some((_, target)) = held.get(pick % held.len().max(1)) {
+                    let name = format!("{}:{id}", turn.context.execution);
+                    let action = request(true, target, &name, None);
+                    decided.push(Decided { id, action });
+                }
+                continue;
+            }
+            other => {
+                let name = format!("{}:{id}", turn.context.execution);
+                let action = action(other, &name, now);
+                decided.push(Decided { id, action });
+                continue;
+            }
+        };
+        let unlocked = left
+            .into_iter()
+            .map(|(section, target)| Action::UnlockEntity {
+                section,
+                parent: None,
+                target,
+            });
+        decided.extend(unlocked.map(|action| Decided { id, action }));
+    }
+    decided
+}
+
+/// Sections that were granted, each with an entity that was not left.
+fn held_locks(turn: &Turn) -> Vec<(String, String)> {
+    let past = turn.past.iter().cloned().flat_map(decode_framed);
+    let events = past.chain(turn.new.iter().map(|event| decode(event)));
+    let mut wanted: Vec<(String, String)> = Vec::new();
+    let mut granted = Vec::new();
+    for event in events {
+        match event.event_type.expect("has a type") {
+            EventType::EntityLockRequested(it) => {
+                let section = it.critical_section_id;
+                wanted.extend(it.lock_set.into_iter().map(|id| (section.clone(), id)));
+            }
+            EventType::EntityLockGranted(it) => granted.push(it.critical_section_id),
+            EventType::EntityUnlockSent(it) => {
+                let target = it.target_instance_id.unwrap_or_default();
+                wanted.retain(|held| *held != (it.critical_section_id.clone(), target.clone()));
+            }
+            _ => {}
         }
-    });
-    decided.collect()
+    }
+    wanted.retain(|(section, _)| granted.contains(section));
+    wanted
 }
 
 /// The output that the first termination of the turn asks for.
@@ -52,7 +104,8 @@ fn termination(turn: &Turn) -> Option<Option<String>> {
     })
 }
 
-fn action(choice: &Choice, now: Timestamp) -> Action {
+/// `name` is one that nothing else has: for requests and sections.
+fn action(choice: &Choice, name: &str, now: Timestamp) -> Action {
     let schedule = |name: &str| Action::ScheduleTask {
         name: name.into(),
         version: None,
@@ -68,6 +121,7 @@ fn action(choice: &Choice, now: Timestamp) -> Action {
         tags: Default::default(),
         trace: None,
     };
+    let due = |millis: u16| (millis > 0).then(|| now + Duration::from_millis(u64::from(millis)));
     match choice {
         Choice::Schedule | Choice::ScheduleAgain => schedule("Work"),
         Choice::ScheduleNameless => schedule(""),
@@ -93,6 +147,25 @@ fn action(choice: &Choice, now: Timestamp) -> Action {
             reason: Some("by another".into()),
             recurse: *recurse,
         },
+        Choice::Call { entity, millis } => request(true, ENTITIES[*entity], name, due(*millis)),
+        Choice::CallNothing => request(true, "nothing", name, None),
+        Choice::SignalEntity { entity, millis } => {
+            request(false, ENTITIES[*entity], name, due(*millis))
+        }
+        Choice::Lock { entities } => {
+            let chosen = (0..ENTITIES.len())
+                .rev()
+                .filter(|bit| entities >> bit & 1 == 1);
+            Action::LockEntities {
+                section: name.into(),
+                lock_set: chosen.map(|bit| ENTITIES[bit].into()).collect(),
+                position: 0,
+                parent: None,
+            }
+        }
+        Choice::CallInside { .. } | Choice::Unlock { .. } | Choice::UnlockAll => {
+            unreachable!("depends on what is locked")
+        }
         Choice::Complete { how } => Action::Complete {
             status: [Status::Completed, Status::Failed, Status::Canceled][usize::from(how % 3)],
             result: Some("out".into()),
@@ -106,5 +179,54 @@ fn action(choice: &Choice, now: Timestamp) -> Action {
                 .collect(),
         },
         Choice::Refused => Action::Refused("no such action".into()),
+    }
+}
+
+fn request(call: bool, target: &str, name: &str, scheduled: Option<Timestamp>) -> Action {
+    Action::EntityOperation(OperationRequest {
+        call,
+        target: target.into(),
+        request_id: name.into(),
+        operation: "add".into(),
+        input: None,
+        scheduled,
+    })
+}
+
+/// What the worker makes of a batch. The state counts what was done.
+pub(crate) fn work_off(batch: &Batch, work: &Work, now: Timestamp) -> BatchAnswer {
+    let done = work.done.min(batch.events.len());
+    let results = (0..done).map(|_| match work.fails {
+        true => OperationResult::Failed(event::failure_details("Oops", "no luck")),
+        false => OperationResult::Completed(Some("1".into())),
+    });
+    BatchAnswer {
+        results: results.collect(),
+        state: (!work.deletes).then(|| format!("{} and {done} more", batch.context.batch).into()),
+        actions: work.sends.iter().map(|it| sent(it, now)).collect(),
+        ..BatchAnswer::default()
+    }
+}
+
+fn sent(sending: &Sending, now: Timestamp) -> EntityAction {
+    let signal = |target: &str, millis: u16| EntityAction::Signal {
+        target: target.into(),
+        operation: "add".into(),
+        input: None,
+        scheduled: (millis > 0).then(|| now + Duration::from_millis(u64::from(millis))),
+    };
+    let start = |instance: &str| EntityAction::Start {
+        instance: instance.into(),
+        name: "Started".into(),
+        version: None,
+        input: None,
+        scheduled: None,
+        trace: None,
+    };
+    match sending {
+        Sending::Signal { entity, millis } => signal(ENTITIES[*entity], *millis),
+        Sending::SignalNothing => signal("nothing", 0),
+        Sending::Start { id } => start(IDS[*id]),
+        Sending::StartUnnamed => start(""),
     }
 }

@@ -1,22 +1,22 @@
-//! Carries steps out; afterwards heals the network, resumes what is suspended and lets everything finish.
+//! Carries steps out, and checks everything after each.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use longhaul_engine::command::{DueTimer, ReusePolicy};
+use longhaul_engine::batch::Batch;
+use longhaul_engine::command::{DueOperation, DueTimer, PurgeTarget, ReusePolicy};
 use longhaul_engine::dispatch::{Turn, turn_ready};
 use longhaul_engine::effects::Outcome;
 use longhaul_engine::history::event;
 use longhaul_engine::message::Message;
 use longhaul_engine::turn::{Answer, decide};
-use longhaul_engine::{Command, InstanceKey, Status, outstanding};
-use longhaul_proto::sidecar::history_event::EventType;
-use longhaul_types::ExecutionId;
+use longhaul_engine::{Command, InstanceKey, Status};
+use longhaul_types::{ExecutionId, Timestamp};
 
-use super::checks;
 use super::hints::Hints;
-use super::step::{Choice, IDS, Step};
-use super::worker;
+use super::sections::Sections;
+use super::step::{Choice, ENTITIES, IDS, Management, Step};
+use super::{checks, entity_checks, worker};
 use crate::support::{Cluster, START};
 
 /// Two partitions, all that was ever handed out, and all that was ever sent between them.
@@ -26,8 +26,14 @@ pub(crate) struct World {
     pub(crate) outcomes: Vec<Vec<Outcome>>,
     hints: Vec<Hints>,
     turns: Vec<Turn>,
-    activities: Vec<(InstanceKey, ExecutionId, u64, i32)>,
+    pub(super) activities: Vec<(InstanceKey, ExecutionId, u64, i32)>,
     timers: Vec<DueTimer>,
+    /// With the time at which they were handed out.
+    pub(super) batches: Vec<(Timestamp, Batch)>,
+    pub(super) operations: Vec<DueOperation>,
+    /// Signals that clients sent.
+    pub(super) signals: u32,
+    pub(super) sections: Sections,
     /// From each partition to the other: message number `index + 1`.
     sent: Vec<Vec<Message>>,
 }
@@ -41,12 +47,15 @@ impl World {
             turns: Vec::new(),
             activities: Vec::new(),
             timers: Vec::new(),
+            batches: Vec::new(),
+            operations: Vec::new(),
+            signals: 0,
+            sections: Sections::default(),
             sent: vec![Vec::new(), Vec::new()],
         }
     }
 
     pub(crate) fn take(&mut self, step: &Step) {
-        let key = |id: usize| Cluster::key(IDS[id]);
         match step {
             Step::Pass { millis } => self.cluster.pass(Duration::from_millis(u64::from(*millis))),
             Step::ClockBack { millis } => {
@@ -58,38 +67,42 @@ impl World {
                 reuse,
                 delay_millis,
                 fingerprint,
-            } => self.create(key(*id), *reuse, *delay_millis, *fingerprint),
-            Step::Raise { id } => {
+            } => self.create(Cluster::key(IDS[*id]), *reuse, *delay_millis, *fingerprint),
+            Step::Raise { pick } => {
+                let key = self.some_instance(*pick);
                 let event = event::event_raised(self.cluster.now, "Ping", Some(b"1"));
                 self.apply_at_home(
                     Command::RaiseEvent {
-                        key: key(*id),
+                        key: key.clone(),
                         event,
                     },
-                    &key(*id),
+                    &key,
                 );
             }
-            Step::Suspend { id } => {
+            Step::Suspend { pick } => {
+                let key = self.some_instance(*pick);
                 let command = Command::Suspend {
-                    key: key(*id),
+                    key: key.clone(),
                     reason: None,
                 };
-                self.apply_at_home(command, &key(*id));
+                self.apply_at_home(command, &key);
             }
-            Step::Resume { id } => {
+            Step::Resume { pick } => {
+                let key = self.some_instance(*pick);
                 let command = Command::Resume {
-                    key: key(*id),
+                    key: key.clone(),
                     reason: None,
                 };
-                self.apply_at_home(command, &key(*id));
+                self.apply_at_home(command, &key);
             }
-            Step::Terminate { id, recurse } => {
+            Step::Terminate { pick, recurse } => {
+                let key = self.some_instance(*pick);
                 let command = Command::Terminate {
-                    key: key(*id),
+                    key: key.clone(),
                     output: Some("stop".into()),
                     recurse: *recurse,
                 };
-                self.apply_at_home(command, &key(*id));
+                self.apply_at_home(command, &key);
             }
             Step::Take { pick } => drop(self.take_turn(*pick)),
             Step::Answer {
@@ -118,6 +131,36 @@ impl World {
                 }
             }
             Step::FireDue => self.fire_due(),
+            Step::Rewind { pick } => self.rewind_failed(*pick),
+            Step::Manage { pick, how } => self.manage(&self.some_instance(*pick), *how),
+            Step::Signal {
+                entity,
+                request,
+                delay_millis,
+            } => self.signal(*entity, *request, *delay_millis),
+            Step::TakeBatch { pick } => drop(self.take_batch(*pick)),
+            Step::AnswerBatch { pick, work } => self.answer_old_batch(*pick, work),
+            Step::Batch { pick, work } => {
+                if let Some(batch) = self.take_batch(*pick) {
+                    self.answer_batch(&batch, work);
+                }
+            }
+            Step::GiveUp { pick } => self.give_up(*pick),
+            Step::Release { pick } => {
+                if let Some(due) = pick_from(&self.operations, *pick).cloned() {
+                    let key = due.key.clone();
+                    self.apply_at_home(Command::ReleaseOperations(vec![due]), &key);
+                }
+            }
+            Step::ReleaseDue => self.release_due(),
+            Step::PurgeEntity { entity } => {
+                let key = Cluster::key(ENTITIES[*entity]);
+                self.purge(&key, None);
+            }
+            Step::Expire { entity } => {
+                let key = Cluster::key(ENTITIES[*entity]);
+                self.apply_at_home(Command::ExpireEntities(vec![key.clone()]), &key);
+            }
             Step::Deliver { from, first, count } => {
                 let sent = self.sent[*from].len();
                 if sent > 0 {
@@ -130,7 +173,7 @@ impl World {
     }
 
     /// Applies a command, follows what it hands out, and checks everything.
-    fn apply(&mut self, partition: usize, command: Command) -> Outcome {
+    pub(super) fn apply(&mut self, partition: usize, command: Command) -> Outcome {
         let before = self.cluster.partitions[partition].clone();
         let outcome = self.cluster.apply(partition, command.clone());
         checks::check(
@@ -139,7 +182,14 @@ impl World {
             &command,
             &outcome,
         );
-        self.hints[partition].follow(&command, &outcome);
+        entity_checks::check(
+            &before,
+            &self.cluster.partitions[partition],
+            &command,
+            &outcome,
+        );
+        self.sections.check(&before, &self.cluster, &command);
+        self.hints[partition].follow(&self.cluster.partitions[partition], &command, &outcome);
         let now = self.cluster.now;
         self.hints[partition].check(&mut self.cluster.partitions[partition], now);
         self.remember(partition);
@@ -147,7 +197,7 @@ impl World {
         outcome
     }
 
-    fn apply_at_home(&mut self, command: Command, key: &InstanceKey) -> Outcome {
+    pub(super) fn apply_at_home(&mut self, command: Command, key: &InstanceKey) -> Outcome {
         self.apply(self.cluster.home(key), command)
     }
 
@@ -169,6 +219,15 @@ impl World {
                 };
                 if !self.timers.contains(&timer) {
                     self.timers.push(timer);
+                }
+            }
+        }
+        for (key, entity) in &tables.entities {
+            for seq in entity.scheduled.keys() {
+                let (key, seq) = (key.clone(), *seq);
+                let operation = DueOperation { key, seq };
+                if !self.operations.contains(&operation) {
+                    self.operations.push(operation);
                 }
             }
         }
@@ -202,7 +261,7 @@ impl World {
         self.apply_at_home(Command::CreateInstance(Box::new(create)), &home);
     }
 
-    fn ready(&self) -> Vec<InstanceKey> {
+    pub(super) fn ready(&self) -> Vec<InstanceKey> {
         let now = self.cluster.now;
         let all = self
             .cluster
@@ -214,6 +273,62 @@ impl World {
             .collect()
     }
 
+    /// Mostly one that exists.
+    fn some_instance(&self, pick: usize) -> InstanceKey {
+        let partitions = self.cluster.partitions.iter();
+        let all = partitions.flat_map(|tables| tables.instances.keys());
+        let all: Vec<&InstanceKey> = all.collect();
+        match pick_from(&all, pick / 8) {
+            Some(key) if !pick.is_multiple_of(8) => (*key).clone(),
+            _ => Cluster::key(IDS[pick % IDS.len()]),
+        }
+    }
+
+    fn rewind_failed(&mut self, pick: usize) {
+        let all = self
+            .cluster
+            .partitions
+            .iter()
+            .flat_map(|tables| &tables.instances);
+        let failed = all.filter(|(_, instance)| instance.status == Status::Failed);
+        let failed: Vec<InstanceKey> = failed.map(|(key, _)| key.clone()).collect();
+        if let Some(key) = pick_from(&failed, pick) {
+            self.manage(key, Management::Rewind);
+        }
+    }
+
+    fn manage(&mut self, key: &InstanceKey, how: Management) {
+        let execution = self.cluster.fresh();
+        let now = self.cluster.now;
+        let command = match how {
+            Management::Rewind => Command::Rewind {
+                key: key.clone(),
+                execution,
+                reason: None,
+            },
+            Management::Restart => Command::Restart {
+                key: key.clone(),
+                execution,
+            },
+            Management::ForceTerminate => Command::ForceTerminate {
+                key: key.clone(),
+                reason: Some("enough".into()),
+            },
+            Management::Purge => return self.purge(key, None),
+            Management::PurgeAnother => return self.purge(key, Some(now)),
+        };
+        self.apply_at_home(command, key);
+    }
+
+    pub(super) fn purge(&mut self, key: &InstanceKey, completed_at: Option<Timestamp>) {
+        let target = PurgeTarget {
+            key: key.clone(),
+            completed_at,
+        };
+        let targets = vec![target];
+        self.apply_at_home(Command::Purge { targets }, key);
+    }
+
     fn take_turn(&mut self, pick: usize) -> Option<Turn> {
         let key = pick_from(&self.ready(), pick)?.clone();
         let turn = self.cluster.take(key.id.as_str()).expect("ready");
@@ -221,7 +336,7 @@ impl World {
         Some(turn)
     }
 
-    fn answer(&mut self, turn: &Turn, choices: &[Choice], processed: Option<u32>) {
+    pub(super) fn answer(&mut self, turn: &Turn, choices: &[Choice], processed: Option<u32>) {
         let now = self.cluster.now;
         let answer = Answer {
             actions: worker::decide(turn, choices, now),
@@ -232,7 +347,7 @@ impl World {
         self.apply_at_home(Command::CompleteTurn(Box::new(command)), &turn.context.key);
     }
 
-    fn finish(&mut self, activity: (InstanceKey, ExecutionId, u64, i32), fails: bool) {
+    pub(super) fn finish(&mut self, activity: (InstanceKey, ExecutionId, u64, i32), fails: bool) {
         let (key, execution, seq, task_id) = activity;
         let now = self.cluster.now;
         let event = if fails {
@@ -250,7 +365,7 @@ impl World {
         self.apply_at_home(command, &home);
     }
 
-    fn fire_due(&mut self) {
+    pub(super) fn fire_due(&mut self) {
         let mut due: BTreeMap<usize, Vec<DueTimer>> = BTreeMap::new();
         for timer in &self.timers {
             due.entry(self.cluster.home(&timer.key))
@@ -277,110 +392,19 @@ impl World {
         self.apply(1 - from, command);
     }
 
-    fn deliver_next(&mut self, from: usize) {
+    pub(super) fn deliver_next(&mut self, from: usize) {
         let next = usize::try_from(self.cluster.received(from, 1 - from)).expect("small");
         self.deliver(from, next, 3);
     }
 
-    fn ack(&mut self, from: usize) {
+    pub(super) fn ack(&mut self, from: usize) {
         let through = self.cluster.received(from, 1 - from);
         let target = self.cluster.partitions[1 - from].partition.id;
         self.apply(from, Command::AckOutbox { target, through });
     }
-
-    /// Nothing is lost any more and workers only wait; ends when there is nothing left to do.
-    pub(crate) fn heal(&mut self) {
-        for _ in 0..500 {
-            if self.nothing_outstanding() {
-                return;
-            }
-            self.cluster.pass(Duration::from_secs(70));
-            for from in 0..2 {
-                self.deliver_next(from);
-                self.ack(from);
-            }
-            self.resume_all();
-            self.fire_due();
-            for activity in self.activities.clone() {
-                self.finish(activity, false);
-            }
-            for key in self.ready() {
-                // One before it may have ended it.
-                if let Some(turn) = self.cluster.take(key.id.as_str()) {
-                    self.answer(&turn, &[], None);
-                }
-            }
-        }
-        panic!("never comes to rest");
-    }
-
-    fn resume_all(&mut self) {
-        let all = self
-            .cluster
-            .partitions
-            .iter()
-            .flat_map(|tables| &tables.instances);
-        let suspended = all.filter(|(_, it)| it.effective_status() == Status::Suspended);
-        for key in suspended.map(|(key, _)| key.clone()).collect::<Vec<_>>() {
-            let command = Command::Resume {
-                key: key.clone(),
-                reason: None,
-            };
-            self.apply_at_home(command, &key);
-        }
-    }
-
-    fn nothing_outstanding(&mut self) -> bool {
-        let now = self.cluster.now;
-        let suspended = |instance: &longhaul_engine::Instance| instance.status == Status::Suspended;
-        self.cluster.partitions.iter_mut().all(|tables| {
-            let page = outstanding(tables, None, 10_000, now).expect("memory does not fail");
-            page.effects.is_empty() && !tables.instances.values().any(suspended)
-        })
-    }
-
-    /// SYS-3: at rest, everything that a live execution scheduled has had exactly one result, children apart that
-    /// are alive themselves.
-    pub(crate) fn check_quiescence(&self) {
-        for tables in &self.cluster.partitions {
-            assert!(tables.outbox.is_empty());
-            for (key, instance) in &tables.instances {
-                if instance.status.is_terminal() {
-                    assert!(instance.activities.is_empty());
-                    continue;
-                }
-                assert!(instance.inbox.is_empty() && instance.activities.is_empty());
-                assert!(instance.timers.is_empty());
-                for (seq, child) in &instance.children {
-                    let child = self.cluster.live(child.instance.as_str());
-                    let link = child.parent.as_ref().expect("has a parent");
-                    assert!(
-                        !child.status.is_terminal(),
-                        "{key:?}: an ended child told nothing"
-                    );
-                    assert_eq!((&link.execution, link.seq), (&instance.execution, *seq));
-                }
-                let (mut causes, mut results) = (0, 0);
-                for event in checks::history(tables, key) {
-                    match event.event_type.expect("has a type") {
-                        EventType::TaskScheduled(_)
-                        | EventType::TimerCreated(_)
-                        | EventType::SubOrchestrationInstanceCreated(_) => causes += 1,
-                        EventType::TaskCompleted(_)
-                        | EventType::TaskFailed(_)
-                        | EventType::TimerFired(_)
-                        | EventType::SubOrchestrationInstanceCompleted(_)
-                        | EventType::SubOrchestrationInstanceFailed(_) => results += 1,
-                        _ => {}
-                    }
-                }
-                assert_eq!(causes, results + instance.children.len(), "{key:?}");
-            }
-        }
-    }
 }
 
-fn pick_from<T>(items: &[T], pick: usize) -> Option<&T> {
+pub(super) fn pick_from<T>(items: &[T], pick: usize) -> Option<&T> {
     if items.is_empty() {
         None
     } else {

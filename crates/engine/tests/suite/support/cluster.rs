@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use longhaul_engine::batch::{self, BatchAnswer, BatchContext, Verdict, take_batch};
 use longhaul_engine::command::{Batch, CreateInstance, ReusePolicy};
 use longhaul_engine::dispatch::{self, Turn};
 use longhaul_engine::effects::Outcome;
@@ -9,7 +10,7 @@ use longhaul_engine::mem::MemTables;
 use longhaul_engine::message::Creation;
 use longhaul_engine::tables::PartitionState;
 use longhaul_engine::turn::{Action, Answer, Decided, decide};
-use longhaul_engine::{Command, Instance, InstanceKey, Reply, Tables, apply};
+use longhaul_engine::{Command, Entity, Instance, InstanceKey, Reply, Tables, apply};
 use longhaul_proto::sidecar::HistoryEvent;
 use longhaul_types::{ExecutionId, HubId, InstanceId, PartitionCount, PartitionId, Timestamp};
 
@@ -140,6 +141,24 @@ impl Cluster {
             ..Answer::default()
         };
         self.answer(&turn, answer)
+    }
+
+    /// Hands out the entity's next batch.
+    pub(crate) fn take_batch(&mut self, id: &str) -> Option<batch::Batch> {
+        let key = Self::key(id);
+        let home = self.home(&key);
+        take_batch(&mut self.partitions[home], &key).expect("readable")
+    }
+
+    /// What is to be done with a worker's answer to a batch.
+    pub(crate) fn judge(&mut self, context: &BatchContext, answer: BatchAnswer) -> Verdict {
+        let now = self.now;
+        batch::decide(context, answer, now, &mut || self.fresh())
+    }
+
+    pub(crate) fn entity(&self, id: &str) -> Option<&Entity> {
+        let key = Self::key(id);
+        self.partitions[self.home(&key)].entities.get(&key)
     }
 
     pub(crate) fn instance(&self, id: &str) -> Option<&Instance> {

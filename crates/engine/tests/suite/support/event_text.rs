@@ -91,7 +91,41 @@ pub(crate) fn event_text(event: &HistoryEvent) -> String {
         }
         EventType::ExecutionSuspended(it) => line.field("reason", it.input.as_deref()),
         EventType::ExecutionResumed(it) => line.field("reason", it.input.as_deref()),
-        _ => {}
+        EventType::ExecutionRewound(it) => line.field("reason", it.reason.as_deref()),
+        EventType::EntityOperationSignaled(it) => {
+            line.operation(&it.operation, &it.request_id, it.scheduled_time);
+            line.field("input", it.input.as_deref());
+            line.field("target", it.target_instance_id.as_deref());
+        }
+        EventType::EntityOperationCalled(it) => {
+            line.operation(&it.operation, &it.request_id, it.scheduled_time);
+            line.field("input", it.input.as_deref());
+            line.field("target", it.target_instance_id.as_deref());
+            line.field("parent", it.parent_instance_id.as_deref());
+            line.field("execution", it.parent_execution_id.as_deref());
+        }
+        EventType::EntityOperationCompleted(it) => {
+            line.field("request", Some(&it.request_id));
+            line.field("output", it.output.as_deref());
+        }
+        EventType::EntityOperationFailed(it) => {
+            line.field("request", Some(&it.request_id));
+            line.failure(it.failure_details.as_ref());
+        }
+        EventType::EntityLockRequested(it) => {
+            line.word(&it.critical_section_id);
+            line.word(&format!("set={}", it.lock_set.join(",")));
+            line.word(&format!("position={}", it.position));
+            line.field("parent", it.parent_instance_id.as_deref());
+        }
+        EventType::EntityLockGranted(it) => line.word(&it.critical_section_id),
+        EventType::EntityUnlockSent(it) => {
+            line.word(&it.critical_section_id);
+            line.field("target", it.target_instance_id.as_deref());
+            line.field("parent", it.parent_instance_id.as_deref());
+        }
+        EventType::OrchestratorStarted(_) => {}
+        other => panic!("the engine never writes {other:?}"),
     }
     line.0
 }
@@ -156,6 +190,14 @@ impl Line {
     fn field(&mut self, name: &str, value: Option<&str>) {
         if let Some(value) = value {
             self.word(&format!("{name}={}", quoted(value)));
+        }
+    }
+
+    fn operation(&mut self, name: &str, request: &str, scheduled: Option<prost_types::Timestamp>) {
+        self.word(&quoted(name));
+        self.field("request", Some(request));
+        if let Some(scheduled) = scheduled {
+            self.word(&format!("due={}", wire_time(Some(scheduled))));
         }
     }
 

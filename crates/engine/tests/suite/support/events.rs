@@ -42,6 +42,14 @@ pub(crate) fn kind_name(event: &HistoryEvent) -> &'static str {
         EventType::EventRaised(_) => "EventRaised",
         EventType::ExecutionSuspended(_) => "ExecutionSuspended",
         EventType::ExecutionResumed(_) => "ExecutionResumed",
+        EventType::ExecutionRewound(_) => "ExecutionRewound",
+        EventType::EntityOperationSignaled(_) => "EntityOperationSignaled",
+        EventType::EntityOperationCalled(_) => "EntityOperationCalled",
+        EventType::EntityOperationCompleted(_) => "EntityOperationCompleted",
+        EventType::EntityOperationFailed(_) => "EntityOperationFailed",
+        EventType::EntityLockRequested(_) => "EntityLockRequested",
+        EventType::EntityLockGranted(_) => "EntityLockGranted",
+        EventType::EntityUnlockSent(_) => "EntityUnlockSent",
         other => panic!("the engine never writes {other:?}"),
     }
 }

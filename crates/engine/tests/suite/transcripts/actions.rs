@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use longhaul_engine::history::event;
-use longhaul_engine::turn::{Action, Decided};
+use longhaul_engine::turn::{Action, Decided, OperationRequest};
 use longhaul_types::Timestamp;
 
 use super::line::{Line, moment, status};
@@ -33,6 +33,27 @@ pub(crate) fn action(text: &str, now: Timestamp) -> Decided {
             instance: line.word(2).to_owned(),
             name: line.word(3).to_owned(),
             data: line.bytes("input"),
+        },
+        "signal" | "call" => Action::EntityOperation(OperationRequest {
+            call: line.word(0) == "call",
+            target: line.word(2).to_owned(),
+            request_id: line
+                .text("request")
+                .unwrap_or_else(|| format!("r{}", line.word(1))),
+            operation: line.word(3).to_owned(),
+            input: line.bytes("input"),
+            scheduled: line.get("due").map(|due| moment(due, now)),
+        }),
+        "lock" => Action::LockEntities {
+            section: line.word(2).to_owned(),
+            lock_set: line.words_from(3).to_vec(),
+            position: line.get_number("position").unwrap_or(0),
+            parent: line.bytes("parent"),
+        },
+        "unlock" => Action::UnlockEntity {
+            section: line.word(2).to_owned(),
+            parent: line.bytes("parent"),
+            target: line.word(3).to_owned(),
         },
         "terminate" => Action::Terminate {
             instance: line.word(2).to_owned(),

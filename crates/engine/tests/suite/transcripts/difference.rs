@@ -1,6 +1,6 @@
 //! What a command changed in the rows.
 
-use super::render::Row;
+use super::rows::Row;
 
 /// Every row that changed, with old and new values, lost (`-`) and gained (`+`) entries.
 pub(crate) fn difference(before: &[Row], after: &[Row]) -> String {

@@ -2,9 +2,12 @@
 //! commit only what you understand.
 
 mod actions;
+mod batches;
+mod commands;
 mod difference;
 mod line;
 mod render;
+mod rows;
 mod script;
 mod stage;
 
@@ -32,13 +35,27 @@ transcripts! {
     child_in_another_partition
     child_in_the_same_partition
     continue_as_new_when_suspended
+    entities_signal_entities
+    entity_batches_partly_done
+    entity_calls
     events_processed
     fan_out_fan_in
+    force_terminate
     outstanding_work
+    owner_lane
+    purge_entity
     refused_actions
     request_retries
+    rewind_after_retries
+    rewind_of_the_orchestrators_own_failure
+    rewind_of_what_can_never_be
+    rewind_with_activities_still_running
+    rewind_with_timers
+    rewind_with_unanswered_requests
     scheduled_start
+    signal_repeated
     stale_answers
+    stale_batches
     suspended_while_pending
     terminate_by_another_orchestration
     terminate_reaches_only_own_children
@@ -46,6 +63,7 @@ transcripts! {
     timer_race
     timers_due_already
     trap_02_custom_status
+    trap_05_falsy_states
     trap_07_terminate_pending
     trap_08_terminate_while_suspended
     trap_09_recursive_terminate
@@ -53,9 +71,12 @@ transcripts! {
     trap_11_suspend_and_resume
     trap_13_ended_instances_are_replaced
     trap_15_live_instance_is_replaced
+    trap_18_restart
+    trap_21_purge
     trap_24_twelve_events
     trap_28_timers_and_the_orchestrators_clock
     trap_30_timers_with_one_due_time
+    trap_33_events_of_a_critical_section
     trap_35_events_between_orchestrations
     trap_36_undeliverable_events
     trap_37_activity_retried_under_its_action_id
@@ -67,6 +88,25 @@ transcripts! {
     trap_44_actions_beside_continue_as_new
     trap_45_versions
     trap_47_tags
+    trap_69_only_what_failed_is_rewound
+    trap_70_rewind_of_a_tree
+    trap_70_rewind_of_an_activitys_failure
+    trap_70_rewinding_twice
+    trap_72_rewind_with_children_that_live_on
+    trap_74_operations_queued_before_a_lock
+    trap_75_lock_waits_for_a_batch_that_is_out
+    trap_76_locks_in_the_order_of_requests
+    trap_77_grant_to_an_owner_that_is_gone
+    trap_77_lock_requests_go_with_their_owner
+    trap_77_locks_go_with_their_owner
+    trap_77_release_overtakes_its_request
+    trap_78_unlocks_and_entities_twice
+    trap_79_failure_of_a_worker_keeps_the_state
+    trap_80_answers_are_for_one_execution
+    trap_82_case_of_entity_names
+    trap_84_scheduled_signals
+    trap_86_entity_starts_orchestrations
+    trap_87_signals_in_order_and_entities_that_come_back
     trap_96_trace_contexts
 }
 

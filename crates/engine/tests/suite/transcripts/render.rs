@@ -1,19 +1,11 @@
-//! Replies, effects and rows as text.
+//! Replies, effects and messages as text.
 
+use longhaul_engine::Status;
 use longhaul_engine::effects::{Effect, Reply};
-use longhaul_engine::instance::Instance;
-use longhaul_engine::mem::MemTables;
+use longhaul_engine::entity::{Caller, CriticalSection, LockRequest, Operation};
 use longhaul_engine::message::{ChildEnd, Creation, Message, MessageBody};
-use longhaul_engine::{InstanceKey, Status, dispatch};
 
-use crate::support::{decode, decode_framed, event_text, failure, failure_text, quoted, time_text};
-
-/// A row: single values that change, and lists that gain and lose entries.
-pub(crate) struct Row {
-    pub(crate) name: String,
-    pub(crate) values: Vec<(&'static str, String)>,
-    pub(crate) entries: Vec<String>,
-}
+use crate::support::{decode, event_text, failure, failure_text, quoted, time_text};
 
 pub(crate) fn reply(reply: &Reply) -> String {
     match reply {
@@ -22,6 +14,10 @@ pub(crate) fn reply(reply: &Reply) -> String {
         Reply::AlreadyExists(is) => format!("already exists, {}", status(*is)),
         Reply::ContradictoryReuse => "contradictory reuse policy".to_owned(),
         Reply::Stale => "stale".to_owned(),
+        Reply::NotEnded(is) => format!("not ended, {}", status(*is)),
+        Reply::NotFailed(is) => format!("not failed, {}", status(*is)),
+        Reply::Refused => "refused".to_owned(),
+        Reply::Purged { count, live } => format!("purged {count}, {live} live"),
         Reply::Received { through } => format!("received through {through}"),
     }
 }
@@ -59,122 +55,17 @@ pub(crate) fn effect(effect: &Effect) -> String {
         Effect::TurnVoided { key } => format!("turn-voided {}", key.id),
         Effect::ActivitiesVoided { key } => format!("activities-voided {}", key.id),
         Effect::StatusChanged { key } => format!("status-changed {}", key.id),
+        Effect::BatchReady { key } => format!("batch-ready {}", key.id),
+        Effect::BatchVoided { key } => format!("batch-voided {}", key.id),
+        Effect::OperationArmed { key, seq, due } => {
+            format!("operation-armed {} {seq} due={}", key.id, time_text(*due))
+        }
+        Effect::ExpiryArmed { key, at } => format!("expiry-armed {} {}", key.id, time_text(*at)),
         Effect::OutboxGrew { target } => format!("outbox-grew {target}"),
     }
 }
 
-/// All rows of a partition.
-pub(crate) fn rows(tables: &MemTables) -> Vec<Row> {
-    let mut tables = tables.clone();
-    let mut rows = vec![partition(&tables)];
-    let instances: Vec<(InstanceKey, Instance)> = tables.instances.clone().into_iter().collect();
-    for (key, instance) in instances {
-        rows.push(self::instance(&mut tables, &key, &instance));
-    }
-    rows
-}
-
-fn partition(tables: &MemTables) -> Row {
-    let outbox = tables.outbox.iter().map(|((target, number), message)| {
-        format!("to {target}, {number}: {}", self::message(message))
-    });
-    let received = tables.partition.received.iter();
-    let received = received.map(|(source, number)| format!("from {source}: through {number}"));
-    Row {
-        name: format!("partition {}", tables.partition.id),
-        values: Vec::new(),
-        entries: outbox.chain(received).collect(),
-    }
-}
-
-fn instance(tables: &mut MemTables, key: &InstanceKey, instance: &Instance) -> Row {
-    let text = |bytes: &Option<bytes::Bytes>| {
-        let text = bytes
-            .as_ref()
-            .map(|it| quoted(&String::from_utf8_lossy(it)));
-        text.unwrap_or_default()
-    };
-    let failure = instance
-        .failure
-        .as_ref()
-        .map(|it| failure_text(&failure(it)));
-    let tags = instance.tags.iter().flat_map(|tags| tags.iter());
-    let tags: Vec<String> = tags.map(|(key, value)| format!("{key}:{value}")).collect();
-    let parent = instance.parent.as_ref();
-    let parent = parent.map(|it| format!("{} {} child {}", it.instance, it.execution, it.seq));
-    let custom = text(&instance.custom_status);
-    let custom = match instance.custom_status_inherited {
-        true => format!("{custom} (inherited)"),
-        false => custom,
-    };
-    let values = vec![
-        ("status", shown_status(instance)),
-        ("execution", instance.execution.to_string()),
-        ("name", quoted(&instance.name)),
-        (
-            "version",
-            instance.version.as_deref().map(quoted).unwrap_or_default(),
-        ),
-        ("turn", instance.turns.to_string()),
-        (
-            "completed",
-            instance.completed_at.map(time_text).unwrap_or_default(),
-        ),
-        (
-            "start",
-            instance.scheduled_start.map(time_text).unwrap_or_default(),
-        ),
-        ("input", text(&instance.input)),
-        ("output", text(&instance.output)),
-        ("failure", failure.unwrap_or_default()),
-        ("custom", custom),
-        ("tags", tags.join(",")),
-        ("parent", parent.unwrap_or_default()),
-        ("trace", text(&instance.trace)),
-    ];
-    let inbox = instance.inbox.iter();
-    let inbox = inbox.map(|it| format!("inbox {}", event_text(&decode(&it.event))));
-    let activities = instance.activities.iter().map(|(seq, it)| {
-        format!(
-            "activity {seq} #{} {} of {}",
-            it.task_id,
-            quoted(&it.name),
-            it.execution
-        )
-    });
-    let timers = instance.timers.iter();
-    let timers = timers
-        .map(|(seq, it)| format!("timer {seq} #{} due={}", it.timer_id, time_text(it.fire_at)));
-    let children = instance.children.iter();
-    let children = children.map(|(seq, it)| format!("child {seq} #{} {}", it.task_id, it.instance));
-    let history = dispatch::committed_history(tables, key)
-        .expect("readable")
-        .unwrap_or_default();
-    let history = history.into_iter().flat_map(decode_framed);
-    let history = history.map(|event| format!("history {}", event_text(&event)));
-    let entries = inbox
-        .chain(activities)
-        .chain(timers)
-        .chain(children)
-        .chain(history)
-        .collect();
-    Row {
-        name: key.id.to_string(),
-        values,
-        entries,
-    }
-}
-
-fn shown_status(instance: &Instance) -> String {
-    let (is, shown) = (instance.status, instance.effective_status());
-    if is == shown {
-        status(is).to_owned()
-    } else {
-        format!("{}(shown as {})", status(is), status(shown))
-    }
-}
-
-fn message(message: &Message) -> String {
+pub(crate) fn message(message: &Message) -> String {
     let body = match &message.body {
         MessageBody::Start(creation) => start(creation),
         MessageBody::Event(event) => event_text(&decode(event)),
@@ -213,20 +104,71 @@ fn message(message: &Message) -> String {
                 child.unwrap_or_default()
             )
         }
+        MessageBody::Rewind(child) => format!(
+            "rewind{} or {}",
+            if child.failed { " what failed" } else { "" },
+            start(&child.creation)
+        ),
+        MessageBody::Operation {
+            operation,
+            sender,
+            due,
+        } => {
+            let sender = sender.as_ref().map(|it| format!(" from {}", caller(it)));
+            let due = due.map(|it| format!(" due={}", time_text(it)));
+            let (sender, due) = (sender.unwrap_or_default(), due.unwrap_or_default());
+            format!("{}{sender}{due}", self::operation(operation))
+        }
+        MessageBody::Lock(request) => lock_request(request),
+        MessageBody::Unlock { section, owner } => format!("unlock {section} of {}", caller(owner)),
+        MessageBody::Answer { execution, event } => {
+            format!("answer to {execution}: {}", event_text(&decode(event)))
+        }
+        MessageBody::LockGranted(section) => format!("granted {}", self::section(section)),
     };
     format!("{} <- {body}", message.target.id)
 }
 
 fn start(creation: &Creation) -> String {
-    let seq = creation.parent.as_ref().map_or(0, |it| it.seq);
+    let parent = creation.parent.as_ref();
+    let child = parent.map(|it| format!(" as child {}", it.seq));
     format!(
-        "start {} {} as child {seq}",
+        "start {} {}{}",
         quoted(&creation.name),
-        creation.execution
+        creation.execution,
+        child.unwrap_or_default()
     )
 }
 
-fn status(status: Status) -> &'static str {
+/// An operation as it waits: its event, and who waits for its result.
+pub(crate) fn operation(operation: &Operation) -> String {
+    let caller = operation.caller.as_ref();
+    let caller = caller.map(|it| format!(" for {}", self::caller(it)));
+    let event = event_text(&decode(&operation.event));
+    format!("{event}{}", caller.unwrap_or_default())
+}
+
+pub(crate) fn caller(caller: &Caller) -> String {
+    format!("{} {}", caller.instance, caller.execution)
+}
+
+/// A critical section: its id, whose it is, and what it locks.
+pub(crate) fn section(section: &CriticalSection) -> String {
+    let entities: Vec<&str> = section.entities.iter().map(|it| it.as_str()).collect();
+    format!(
+        "{} of {} {} over {}",
+        section.id,
+        section.owner,
+        section.execution,
+        entities.join(",")
+    )
+}
+
+pub(crate) fn lock_request(request: &LockRequest) -> String {
+    format!("lock {} at {}", section(&request.section), request.position)
+}
+
+pub(crate) fn status(status: Status) -> &'static str {
     match status {
         Status::Running => "RUNNING",
         Status::Completed => "COMPLETED",

@@ -5,36 +5,55 @@
 //! at +5s                                            time passes
 //! create ID NAME [input= version= start=+5s tags=a:1 execution= fingerprint= trace= reuse=none|A,B]
 //! raise ID EVENT [input=]      suspend ID [reason=]      resume ID [reason=]      terminate ID [output=] [recurse]
+//! rewind ID [reason= execution=]   restart ID [execution=]   force ID [reason=]
+//! purge ID [completed=-5s]     remove ID…
 //! take ID [as=TURN]                                 hands out a turn
 //! answer TURN|ID [custom= trace= processed=]        the worker's actions follow, indented; can be said twice
 //! turn ID …                                         both
 //! activity ID SEQ [result=|failure=Type:text] [execution=]
 //! fire ID SEQ… [execution=]    fire due             timers
+//! signal @E@K OPERATION [request= input= due=+5s]   the request is called like the operation if it is not said
+//! take-batch @E@K [as=BATCH]                        hands out a batch
+//! answer-batch BATCH|@E@K [failure=] [stateless]    what came of it follows, indented; can be said twice
+//! batch @E@K …                                      both
+//! give-up BATCH|@E@K failure=Type:text
+//! release @E@K SEQ…            release due          operations
+//! expire @E@K…                 expire due           records of entities
+//! unlock @E@K SECTION OWNER EXECUTION
 //! ship FROM TO [first=] [count=]   ack FROM TO [through=]   settle
 //! show ID      outstanding
 //! ```
+//!
+//! Execution ids read `e1`, `e2`, … in the order in which they were given out, and `d1`, `d2`, … if they were derived
+//! from others.
 
 use std::collections::BTreeMap;
 
-use longhaul_engine::command::{CreateInstance, DueTimer, ReusePolicy};
+use longhaul_engine::batch::{Batch, Verdict, give_up};
+use longhaul_engine::command::{DueOperation, DueTimer};
 use longhaul_engine::dispatch::Turn;
 use longhaul_engine::effects::Outcome;
-use longhaul_engine::history::event;
-use longhaul_engine::message::Creation;
 use longhaul_engine::turn::Answer;
-use longhaul_engine::{Command, InstanceKey, outstanding};
-use longhaul_types::ExecutionId;
+use longhaul_engine::{Command, Entity, InstanceKey, outstanding};
 
 use super::actions::action;
+use super::batches::batch_answer;
+use super::commands::command;
 use super::difference::{created, difference};
-use super::line::{Line, moment, status};
-use super::render::{self, Row};
-use crate::support::{Cluster, decode, decode_framed, event_text, time_text};
+use super::line::{Line, moment};
+use super::render;
+use super::rows::{self, Row};
+use crate::support::{
+    Cluster, decode, decode_framed, event_text, failure, failure_text, time_text,
+};
 
-/// The partitions of one transcript and the turns that are out.
+/// The partitions of one transcript, and what is out.
 pub(crate) struct Stage {
     cluster: Cluster,
     turns: BTreeMap<String, Turn>,
+    batches: BTreeMap<String, Batch>,
+    /// Execution ids that the engine derived, in the order in which they were seen.
+    derived: Vec<String>,
 }
 
 impl Stage {
@@ -42,12 +61,12 @@ impl Stage {
         Self {
             cluster: Cluster::new(1),
             turns: BTreeMap::new(),
+            batches: BTreeMap::new(),
+            derived: Vec::new(),
         }
     }
 
     /// Runs one command and says what it brought about.
-    ///
-    /// Execution ids read `e1`, `e2`, … in the order in which they were given out.
     pub(crate) fn run(&mut self, command: &str) -> String {
         let command = self.names_to_ids(command);
         let mut lines = command.lines();
@@ -69,6 +88,14 @@ impl Stage {
             "take" => self.take(line),
             "turn" => format!("{}{}", self.take(line), self.answer(line, actions)),
             "answer" => self.answer(line, actions),
+            "take-batch" => self.take_batch(line),
+            "batch" => format!(
+                "{}{}",
+                self.take_batch(line),
+                self.answer_batch(line, actions)
+            ),
+            "answer-batch" => self.answer_batch(line, actions),
+            "give-up" => self.give_up(line),
             "settle" => self.observed(|cluster| {
                 cluster.settle();
                 None
@@ -95,110 +122,33 @@ impl Stage {
                     None
                 })
             }
+            "release" if line.word(1) == "due" => {
+                let due = self.due_operations();
+                self.observed(|cluster| {
+                    for (home, operations) in due {
+                        cluster.apply(home, Command::ReleaseOperations(operations));
+                    }
+                    None
+                })
+            }
+            "expire" if line.word(1) == "due" => {
+                let due = self.expired();
+                self.observed(|cluster| {
+                    for (home, keys) in due {
+                        cluster.apply(home, Command::ExpireEntities(keys));
+                    }
+                    None
+                })
+            }
             "show" => self.show(line.word(1)),
             "outstanding" => self.outstanding(),
             _ => {
                 let key = Cluster::key(line.word(1));
-                let command = self.command(line, &key);
                 let home = self.cluster.home(&key);
+                let command = command(&mut self.cluster, line, key);
                 self.observed(|cluster| Some(cluster.apply(home, command)))
             }
         }
-    }
-
-    fn command(&mut self, line: &Line, key: &InstanceKey) -> Command {
-        let key = key.clone();
-        match line.word(0) {
-            "create" => self.create(line, key),
-            "raise" => {
-                let input = line.bytes("input");
-                let event = event::event_raised(self.cluster.now, line.word(2), input.as_deref());
-                Command::RaiseEvent { key, event }
-            }
-            "suspend" => Command::Suspend {
-                key,
-                reason: line.bytes("reason"),
-            },
-            "resume" => Command::Resume {
-                key,
-                reason: line.bytes("reason"),
-            },
-            "terminate" => Command::Terminate {
-                key,
-                output: line.bytes("output"),
-                recurse: line.has("recurse"),
-            },
-            "activity" => self.activity(line, key),
-            "fire" => {
-                let execution = self.execution(line, &key);
-                let due = line.words_from(2).iter().map(|seq| DueTimer {
-                    key: key.clone(),
-                    execution: execution.clone(),
-                    seq: seq.parse().expect("a number"),
-                });
-                Command::FireTimers(due.collect())
-            }
-            verb => panic!("{verb:?} is no command"),
-        }
-    }
-
-    fn create(&mut self, line: &Line, key: InstanceKey) -> Command {
-        let now = self.cluster.now;
-        let fresh = self.cluster.creation(line.word(2));
-        let tags = line.tags();
-        let creation = Creation {
-            execution: line
-                .get("execution")
-                .map_or(fresh.execution, ExecutionId::new),
-            version: line.text("version").map(Into::into),
-            input: line.bytes("input"),
-            scheduled_start: line.get("start").map(|text| moment(text, now)),
-            tags: (!tags.is_empty()).then(|| tags.into()),
-            parent_trace: line.trace(),
-            request_fingerprint: line.get_number("fingerprint").unwrap_or(0),
-            ..fresh
-        };
-        let reuse = match line.get("reuse") {
-            None => ReusePolicy::Default,
-            Some("none") => ReusePolicy::Replace(Vec::new()),
-            Some(list) => ReusePolicy::Replace(list.split(',').map(status).collect()),
-        };
-        Command::CreateInstance(Box::new(CreateInstance {
-            key,
-            creation,
-            reuse,
-        }))
-    }
-
-    fn activity(&mut self, line: &Line, key: InstanceKey) -> Command {
-        let (now, seq) = (self.cluster.now, line.number(2));
-        let home = self.cluster.home(&key);
-        let activity = self.cluster.partitions[home]
-            .instances
-            .get(&key)
-            .and_then(|instance| instance.activities.get(&seq));
-        let task_id = activity.map_or(0, |it| it.task_id);
-        let execution = match (line.get("execution"), activity) {
-            (None, Some(activity)) => activity.execution.clone(),
-            _ => self.execution(line, &key),
-        };
-        let event = match line.failure() {
-            Some(details) => event::task_failed(now, task_id, &details),
-            None => event::task_completed(now, task_id, line.bytes("result").as_deref()),
-        };
-        Command::CompleteActivity {
-            key,
-            execution,
-            seq,
-            event,
-        }
-    }
-
-    fn execution(&self, line: &Line, key: &InstanceKey) -> ExecutionId {
-        line.get("execution").map_or_else(
-            || self.cluster.live(key.id.as_str()).execution.clone(),
-            ExecutionId::new,
-        )
     }
 
     fn take(&mut self, line: &Line) -> String {
@@ -239,6 +189,50 @@ impl Stage {
         self.observed(|cluster| Some(cluster.answer(&turn, answer)))
     }
 
+    fn take_batch(&mut self, line: &Line) -> String {
+        let id = line.word(1);
+        let Some(batch) = self.cluster.take_batch(id) else {
+            return "no batch\n".to_owned();
+        };
+        let state = batch.state.as_deref().map(String::from_utf8_lossy);
+        let state = state.map_or("no state".to_owned(), |it| format!("state {it}"));
+        let mut out = format!("batch {} of {id}, {state}\n", batch.context.batch);
+        let events = batch.events.iter().map(|event| event_text(&decode(event)));
+        out.extend(events.map(|event| format!("  do {event}\n")));
+        let name = line.get("as").unwrap_or(id).to_owned();
+        self.batches.insert(name, batch);
+        out
+    }
+
+    fn answer_batch(&mut self, line: &Line, results: &[&str]) -> String {
+        let Some(batch) = self.batches.get(line.word(1)).cloned() else {
+            return "no such batch is out\n".to_owned();
+        };
+        let answer = batch_answer(line, results, self.cluster.now);
+        match self.cluster.judge(&batch.context, answer) {
+            Verdict::Commit(complete) => self.apply(Command::CompleteBatch(complete), &batch),
+            Verdict::Again => "again at once\n".to_owned(),
+            Verdict::Later(reason) => {
+                let reason = reason.map(|it| format!(": {}", failure_text(&failure(&it))));
+                format!("again later{}\n", reason.unwrap_or_default())
+            }
+        }
+    }
+
+    fn give_up(&mut self, line: &Line) -> String {
+        let Some(batch) = self.batches.get(line.word(1)).cloned() else {
+            return "no such batch is out\n".to_owned();
+        };
+        let failure = line.failure().expect("failure=Type:text");
+        let complete = give_up(&batch.context, &failure, self.cluster.now);
+        self.apply(Command::CompleteBatch(Box::new(complete)), &batch)
+    }
+
+    fn apply(&mut self, command: Command, batch: &Batch) -> String {
+        let home = self.cluster.home(&batch.context.key);
+        self.observed(|cluster| Some(cluster.apply(home, command)))
+    }
+
     /// Every timer that is due, by partition.
     fn due(&self) -> BTreeMap<usize, Vec<DueTimer>> {
         let mut due: BTreeMap<usize, Vec<DueTimer>> = BTreeMap::new();
@@ -257,6 +251,41 @@ impl Stage {
         }
         due.retain(|_, timers| !timers.is_empty());
         due
+    }
+
+    /// Every scheduled operation that is due, by partition.
+    fn due_operations(&self) -> BTreeMap<usize, Vec<DueOperation>> {
+        self.of_entities(|key, entity| {
+            let due = entity.scheduled.iter();
+            let due = due.filter(|(_, it)| it.due <= self.cluster.now);
+            let due = due.map(|(seq, _)| DueOperation {
+                key: key.clone(),
+                seq: *seq,
+            });
+            due.collect()
+        })
+    }
+
+    /// Every entity whose record may go, by partition.
+    fn expired(&self) -> BTreeMap<usize, Vec<InstanceKey>> {
+        self.of_entities(|key, entity| {
+            let gone = entity.expires_at().is_some_and(|at| at <= self.cluster.now);
+            if gone { vec![key.clone()] } else { Vec::new() }
+        })
+    }
+
+    fn of_entities<T>(
+        &self,
+        find: impl Fn(&InstanceKey, &Entity) -> Vec<T>,
+    ) -> BTreeMap<usize, Vec<T>> {
+        let mut found: BTreeMap<usize, Vec<T>> = BTreeMap::new();
+        for (home, tables) in self.cluster.partitions.iter().enumerate() {
+            for (key, entity) in &tables.entities {
+                found.entry(home).or_default().extend(find(key, entity));
+            }
+        }
+        found.retain(|_, it| !it.is_empty());
+        found
     }
 
     fn show(&self, id: &str) -> String {
@@ -307,31 +336,61 @@ impl Stage {
         self.cluster
             .partitions
             .iter()
-            .flat_map(render::rows)
+            .flat_map(rows::rows)
             .collect()
     }
 
-    fn ids_to_names(&self, text: &str) -> String {
-        let numbers = 1..=self.cluster.executions();
-        numbers.fold(text.to_owned(), |text, number| {
-            text.replace(&format!("{number:032x}"), &format!("e{number}"))
-        })
+    fn ids_to_names(&mut self, text: &str) -> String {
+        let mut out = String::new();
+        for piece in text.split_inclusive(is_separator) {
+            let word = piece.trim_end_matches(is_separator);
+            out.push_str(&self.id_to_name(word).unwrap_or_else(|| word.to_owned()));
+            out.push_str(&piece[word.len()..]);
+        }
+        out
+    }
+
+    fn id_to_name(&mut self, word: &str) -> Option<String> {
+        let is_digit = |c: char| c.is_ascii_digit() || ('a'..='f').contains(&c);
+        if word.len() != 32 || !word.chars().all(is_digit) {
+            return None;
+        }
+        let number = u128::from_str_radix(word, 16).expect("hex digits");
+        if (1..=self.cluster.executions()).contains(&number) {
+            return Some(format!("e{number}"));
+        }
+        let known = self.derived.iter().position(|it| it == word);
+        let index = known.unwrap_or_else(|| {
+            self.derived.push(word.to_owned());
+            self.derived.len() - 1
+        });
+        Some(format!("d{}", index + 1))
     }
 
     /// `e1` and `e1:0001`, where they stand alone, mean the id and what is derived from it.
     fn names_to_ids(&self, text: &str) -> String {
-        let is_end = |c: char| !c.is_ascii_alphanumeric();
         let mut out = String::new();
-        for piece in text.split_inclusive(is_end) {
-            let word = piece.trim_end_matches(is_end);
-            let number = word
-                .strip_prefix('e')
-                .and_then(|it| it.parse::<u128>().ok());
-            match number.filter(|it| (1..=self.cluster.executions()).contains(it)) {
-                Some(number) => out.push_str(&format!("{number:032x}{}", &piece[word.len()..])),
-                None => out.push_str(piece),
-            }
+        for piece in text.split_inclusive(is_separator) {
+            let word = piece.trim_end_matches(is_separator);
+            let id = self.name_to_id(word).unwrap_or_else(|| word.to_owned());
+            out.push_str(&id);
+            out.push_str(&piece[word.len()..]);
         }
         out
     }
+
+    fn name_to_id(&self, word: &str) -> Option<String> {
+        let number = |digits: &str| digits.parse::<u128>().ok();
+        if let Some(number) = word.strip_prefix('e').and_then(number) {
+            let known = (1..=self.cluster.executions()).contains(&number);
+            return known.then(|| format!("{number:032x}"));
+        }
+        let number = word.strip_prefix('d').and_then(number)?;
+        let index = usize::try_from(number).ok()?.checked_sub(1)?;
+        self.derived.get(index).cloned()
+    }
+}
+
+fn is_separator(c: char) -> bool {
+    !c.is_ascii_alphanumeric()
 }

@@ -1,6 +1,7 @@
 //! StartInstance requests, good and bad.
 
 use super::*;
+use longhaul_engine::Status;
 
 const NOW: Timestamp = Timestamp {
     seconds: 1_000,
@@ -19,7 +20,7 @@ fn at(seconds: i64, nanos: i32) -> Option<prost_types::Timestamp> {
     Some(prost_types::Timestamp { seconds, nanos })
 }
 
-fn convert(request: CreateInstanceRequest) -> Result<NewInstance, Invalid> {
+fn convert(request: CreateInstanceRequest) -> Result<NewInstance, Refusal> {
     let mut last = 0;
     create_instance(request, HubId(1), NOW, 16, &mut || {
         last += 1;

@@ -1,6 +1,8 @@
 //! Answers to turns, action by action.
 
+use longhaul_engine::turn::OperationRequest;
 use longhaul_proto::sidecar::history_event::EventType;
+use longhaul_proto::sidecar::send_entity_message_action::EntityMessageType;
 use longhaul_proto::sidecar::*;
 
 use super::*;
@@ -40,6 +42,12 @@ fn complete(status: i32) -> CompleteOrchestrationAction {
         orchestration_status: status,
         ..Default::default()
     }
+}
+
+fn entity_message(message: EntityMessageType) -> OrchestratorActionType {
+    OrchestratorActionType::SendEntityMessage(SendEntityMessageAction {
+        entity_message_type: Some(message),
+    })
 }
 
 fn debug(action: &Action) -> String {
@@ -117,6 +125,79 @@ fn every_action_arrives_whole() {
                 instance: "o".into(),
                 name: "Paid".into(),
                 data: None,
+            },
+        ),
+        (
+            entity_message(EntityMessageType::EntityOperationSignaled(
+                EntityOperationSignaledEvent {
+                    request_id: "r".into(),
+                    operation: "Op".into(),
+                    scheduled_time: Some(prost_types::Timestamp {
+                        seconds: 9,
+                        nanos: 1,
+                    }),
+                    input: Some("in".into()),
+                    target_instance_id: Some("@E@k".into()),
+                },
+            )),
+            Action::EntityOperation(OperationRequest {
+                call: false,
+                target: "@E@k".into(),
+                request_id: "r".into(),
+                operation: "Op".into(),
+                input: text("in"),
+                scheduled: Some(Timestamp {
+                    seconds: 9,
+                    nanos: 1,
+                }),
+            }),
+        ),
+        (
+            entity_message(EntityMessageType::EntityOperationCalled(
+                EntityOperationCalledEvent {
+                    request_id: "r".into(),
+                    operation: "Op".into(),
+                    scheduled_time: Some(prost_types::Timestamp::default()),
+                    target_instance_id: Some("@E@k".into()),
+                    parent_instance_id: Some("ignored".into()),
+                    ..Default::default()
+                },
+            )),
+            Action::EntityOperation(OperationRequest {
+                call: true,
+                target: "@E@k".into(),
+                request_id: "r".into(),
+                operation: "Op".into(),
+                input: None,
+                scheduled: Some(Timestamp::EPOCH),
+            }),
+        ),
+        (
+            entity_message(EntityMessageType::EntityLockRequested(
+                EntityLockRequestedEvent {
+                    critical_section_id: "s".into(),
+                    lock_set: vec!["@B@k".into(), "@a@k".into()],
+                    position: 0,
+                    parent_instance_id: Some("o".into()),
+                },
+            )),
+            Action::LockEntities {
+                section: "s".into(),
+                lock_set: vec!["@B@k".into(), "@a@k".into()],
+                position: 0,
+                parent: text("o"),
+            },
+        ),
+        (
+            entity_message(EntityMessageType::EntityUnlockSent(EntityUnlockSentEvent {
+                critical_section_id: "s".into(),
+                parent_instance_id: None,
+                target_instance_id: Some("@a@k".into()),
+            })),
+            Action::UnlockEntity {
+                section: "s".into(),
+                parent: None,
+                target: "@a@k".into(),
             },
         ),
         (
@@ -243,11 +324,41 @@ fn what_cannot_be_done_fails_the_orchestration_with_the_reason() {
     let cases = [
         (
             OrchestratorActionType::SendEntityMessage(Default::default()),
-            "entity",
+            "sendEntityMessage",
+        ),
+        (
+            entity_message(EntityMessageType::EntityOperationSignaled(
+                EntityOperationSignaledEvent {
+                    input: long(),
+                    ..Default::default()
+                },
+            )),
+            "input has 9 bytes",
+        ),
+        (
+            entity_message(EntityMessageType::EntityOperationCalled(
+                EntityOperationCalledEvent {
+                    scheduled_time: Some(prost_types::Timestamp {
+                        seconds: 0,
+                        nanos: -1,
+                    }),
+                    ..Default::default()
+                },
+            )),
+            "entityOperationCalled.scheduledTime",
+        ),
+        (
+            entity_message(EntityMessageType::EntityLockRequested(
+                EntityLockRequestedEvent {
+                    lock_set: vec!["@a@k".into(), "order-1".into()],
+                    ..Default::default()
+                },
+            )),
+            "\"order-1\"",
         ),
         (
             OrchestratorActionType::RewindOrchestration(Default::default()),
-            "rewinding",
+            "rewindOrchestration",
         ),
         (
             OrchestratorActionType::CreateTimer(Default::default()),

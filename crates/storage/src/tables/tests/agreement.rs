@@ -5,13 +5,13 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
 
-use super::world::{Change, EXECUTIONS, KEYS, RUNS, TARGETS, World};
+use super::world::{Change, ENTITIES, EXECUTIONS, KEYS, RUNS, TARGETS, World};
 use crate::conformance::Subject;
 use crate::testing::{InMemory, OnDisk};
 
 /// One thing that can happen to tables.
 #[derive(Clone, Debug)]
-enum Step {
+pub(super) enum Step {
     Apply(Change),
     Freeze,
     Write,
@@ -21,7 +21,21 @@ enum Step {
     Crash,
 }
 
-fn any_status() -> impl Strategy<Value = Status> {
+impl Step {
+    pub(super) fn take<S: Subject>(&self, world: &mut World<S>) {
+        match self {
+            Self::Apply(change) => world.apply(change),
+            Self::Freeze => world.freeze(),
+            Self::Write => world.write(),
+            Self::Complete => world.complete(),
+            Self::WriteThrough => world.write_through(),
+            Self::Flush => world.flush(),
+            Self::Crash => world.crash(),
+        }
+    }
+}
+
+pub(super) fn any_status() -> impl Strategy<Value = Status> {
     select(vec![
         Status::Pending,
         Status::Running,
@@ -30,15 +44,33 @@ fn any_status() -> impl Strategy<Value = Status> {
     ])
 }
 
+/// Changes of instances and entities with few keys and times, so that they meet.
+pub(super) fn any_record_change(keys: u8) -> impl Strategy<Value = Change> {
+    prop_oneof![
+        4 => (0..keys, any_status(), 0..8_u8, 0..400_u16).prop_map(
+            |(key, status, second, payload_bytes)| {
+                Change::PutInstance { key, status, second, payload_bytes }
+            }
+        ),
+        6 => (0..keys, any_status()).prop_map(|(key, status)| Change::UpdateInstance { key, status }),
+        1 => (0..keys).prop_map(|key| Change::Suspend { key }),
+        2 => (0..keys).prop_map(|key| Change::RemoveInstance { key }),
+        2 => (0..ENTITIES, prop::option::of(0..99_u8))
+            .prop_map(|(key, state)| Change::PutEntity { key, state }),
+        2 => (0..ENTITIES, 0..8_u8, any::<bool>(), any::<bool>()).prop_map(
+            |(key, second, has_state, is_waiting)| {
+                Change::UpdateEntity { key, second, has_state, is_waiting }
+            }
+        ),
+        1 => (0..ENTITIES).prop_map(|key| Change::RemoveEntity { key }),
+    ]
+}
+
 fn any_change() -> impl Strategy<Value = Change> {
     let target = || 0..TARGETS.len();
     prop_oneof![
         1 => Just(Change::Nothing),
-        4 => (0..KEYS, any_status(), 0..400_u16).prop_map(|(key, status, payload_bytes)| {
-            Change::PutInstance { key, status, payload_bytes }
-        }),
-        6 => (0..KEYS, any_status()).prop_map(|(key, status)| Change::UpdateInstance { key, status }),
-        2 => (0..KEYS).prop_map(|key| Change::RemoveInstance { key }),
+        18 => any_record_change(KEYS),
         3 => (0..KEYS, 0..EXECUTIONS, prop_oneof![0..3_u32, Just(RUNS - 1)], any::<u8>()).prop_map(
             |(key, execution, number, byte)| Change::PutHistory { key, execution, number, byte }
         ),
@@ -53,9 +85,10 @@ fn any_change() -> impl Strategy<Value = Change> {
     ]
 }
 
-fn any_step() -> impl Strategy<Value = Step> {
+/// Something that happens: `change`, mostly.
+pub(super) fn any_step_with(change: impl Strategy<Value = Change>) -> impl Strategy<Value = Step> {
     prop_oneof![
-        12 => any_change().prop_map(Step::Apply),
+        12 => change.prop_map(Step::Apply),
         3 => Just(Step::Freeze),
         3 => Just(Step::Write),
         3 => Just(Step::Complete),
@@ -65,23 +98,19 @@ fn any_step() -> impl Strategy<Value = Step> {
     ]
 }
 
+fn any_step() -> impl Strategy<Value = Step> {
+    any_step_with(any_change())
+}
+
 /// From "keep nothing" over "keep about two" to "keep everything".
-fn any_budget() -> impl Strategy<Value = usize> {
+pub(super) fn any_budget() -> impl Strategy<Value = usize> {
     select(vec![0, 2_500, usize::MAX])
 }
 
 fn agree<S: Subject>(subject: S, budget: usize, steps: &[Step]) {
     let mut world = World::new(subject, budget);
     for step in steps {
-        match step {
-            Step::Apply(change) => world.apply(change),
-            Step::Freeze => world.freeze(),
-            Step::Write => world.write(),
-            Step::Complete => world.complete(),
-            Step::WriteThrough => world.write_through(),
-            Step::Flush => world.flush(),
-            Step::Crash => world.crash(),
-        }
+        step.take(&mut world);
         world.check();
     }
     world.write_through();

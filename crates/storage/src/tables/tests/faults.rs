@@ -19,6 +19,7 @@ fn damaged(damage: impl FnOnce(&mut RowBatch)) -> (InMemory, PartitionTables) {
     world.apply(&Change::PutInstance {
         key: 0,
         status: Status::Running,
+        second: 1,
         payload_bytes: 1,
     });
     world.apply(&Change::PutHistory {
@@ -75,7 +76,7 @@ fn a_damaged_message_is_named() {
 #[test]
 fn a_damaged_marker_is_named() {
     let (_subject, mut tables) = damaged(|batch| batch.put(b"l?", b""));
-    let fault = tables.active_instances(None, 10).expect_err("damaged");
+    let fault = tables.active(None, 10).expect_err("damaged");
     assert_eq!(fault.place, "active marker");
 }
 

@@ -1,7 +1,9 @@
-//! What records and checkpoints cost. Run with
+//! What records, checkpoints and searches cost. Run with
 //! `cargo test --release -p longhaul-storage --lib -- --ignored --nocapture measure`.
 
+use longhaul_engine::Status;
 use longhaul_engine::key::InstanceKey;
+use longhaul_engine::query::{EndedFilter, InstanceFilter, Span, StatusSet};
 use longhaul_engine::tables::Tables;
 use longhaul_types::{HubId, InstanceId};
 
@@ -31,7 +33,7 @@ fn measure<T>(what: &str, count: u32, work: impl FnOnce() -> T) -> T {
     result
 }
 
-fn keys() -> Vec<InstanceKey> {
+fn keys(count: u32) -> Vec<InstanceKey> {
     // Spread, as random ids are.
     let spread = |number: u32| number.wrapping_mul(2_654_435_761);
     let id = |number| {
@@ -40,7 +42,7 @@ fn keys() -> Vec<InstanceKey> {
             spread(number)
         ))
     };
-    (0..INSTANCES)
+    (0..count)
         .map(|number| InstanceKey::new(HubId(1), id(number)))
         .collect()
 }
@@ -91,7 +93,7 @@ fn measure_checkpoints() {
     let disk = OnDisk::new();
     let rows = disk.store_rows();
     let mut tables = PartitionTables::open(rows, state(), usize::MAX).expect("opened");
-    let keys = keys();
+    let keys = keys(INSTANCES);
     let instance = samples::typical_instance();
     let copies = vec![instance; keys.len()];
     measure("put a new instance", INSTANCES, || {
@@ -181,11 +183,79 @@ fn measure_checkpoints() {
     let mut after = None;
     measure("page through active instances", INSTANCES, || {
         loop {
-            let page = cold.active_instances(after.as_ref(), 1_000).expect("read");
+            let page = cold.active(after.as_ref(), 1_000).expect("read");
             let Some(last) = page.last() else { break };
             after = Some(last.clone());
         }
     });
+}
+
+#[test]
+#[ignore = "prints timings, asserts nothing"]
+fn measure_looks() {
+    const MANY: u32 = 100_000;
+    const DIRTY: usize = 10_000;
+    let disk = OnDisk::new();
+    let mut tables = PartitionTables::open(disk.store_rows(), state(), usize::MAX).expect("opened");
+    let keys = keys(MANY);
+    for (number, key) in keys.iter().enumerate() {
+        let mut instance = samples::typical_instance();
+        instance.created_at.seconds += i64::try_from(number).expect("few");
+        instance.status = match number % 10_000 {
+            9_999 => Status::Failed,
+            _ => Status::Running,
+        };
+        instance.completed_at = instance.status.is_terminal().then_some(instance.created_at);
+        tables.put_instance(key.clone(), instance);
+    }
+    let mut index = 0;
+    let mut checkpoint = |tables: &mut PartitionTables| {
+        index += 1;
+        tables.set_applied(Position { term: 1, index });
+        tables.write_through().expect("written");
+        tables.durability().flush().expect("flushed");
+    };
+    checkpoint(&mut tables);
+    for dirty in [0, DIRTY] {
+        println!("{MANY} instances, {dirty} of them unwritten");
+        for key in keys.iter().step_by(MANY as usize / DIRTY).take(dirty) {
+            let found = tables.instance_mut(key).expect("read");
+            found.expect("there").turns += 1;
+        }
+        let look = measure("look", 1, || tables.look()).expect("looked");
+        let any = InstanceFilter {
+            hub: HubId(1),
+            statuses: StatusSet::ALL,
+            created: Span::default(),
+            id_prefix: String::new(),
+        };
+        let page = |what, filter: &InstanceFilter| {
+            let found = measure(what, 1, || look.instances(filter, None, 100));
+            println!("    {} found", found.expect("read").len());
+        };
+        page("the first 100", &any);
+        let rare = InstanceFilter {
+            statuses: StatusSet::NONE.with(Status::Failed),
+            ..any.clone()
+        };
+        page("100 of a rare status", &rare);
+        let of_one = |prefix: &str| InstanceFilter {
+            id_prefix: prefix.to_owned(),
+            ..any.clone()
+        };
+        page("100 with a prefix that 1 in 256 has", &of_one("00"));
+        page("100 with a prefix that 1 in 65,536 has", &of_one("0000"));
+        page("100 with a prefix that none has", &of_one("none"));
+        measure("count", 1, || look.count(HubId(1))).expect("counted");
+        let ended = EndedFilter {
+            hub: HubId(1),
+            statuses: StatusSet::ALL,
+            completed: Span::default(),
+        };
+        measure("100 ended", 1, || look.ended(&ended, None, 100)).expect("read");
+        drop(look);
+        measure("checkpoint", 1, || checkpoint(&mut tables));
+    }
 }
 
 impl OnDisk {

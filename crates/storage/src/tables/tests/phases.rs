@@ -11,6 +11,7 @@ use crate::testing::{InMemory, OnDisk};
 const LIVE: Change = Change::PutInstance {
     key: 0,
     status: Status::Running,
+    second: 1,
     payload_bytes: 100,
 };
 const ENDED: Change = Change::UpdateInstance {
@@ -22,6 +23,7 @@ fn put(key: u8, status: Status) -> Change {
     Change::PutInstance {
         key,
         status,
+        second: 1,
         payload_bytes: 100,
     }
 }
@@ -104,7 +106,7 @@ fn nothing_is_frozen_without_an_entry() {
     assert!(world.tables.freeze().is_none());
     world.apply(&Change::Nothing);
     let checkpoint = world.tables.freeze().expect("the applied position moved");
-    assert_eq!(checkpoint.instances(), 0);
+    assert_eq!(checkpoint.records(), 0);
     let written = checkpoint.write().expect("written");
     world.tables.complete(written);
     assert!(world.tables.freeze().is_none());
@@ -337,7 +339,7 @@ fn snapshot_story<S: Subject>(subject: S) {
     let mut world = World::new(world.subject, usize::MAX);
     assert_eq!(world.tables.applied(), applied);
     assert_eq!(world.tables.state_digest().expect("read"), digest);
-    let active = world.tables.active_instances(None, 10).expect("read");
+    let active = world.tables.active(None, 10).expect("read");
     assert_eq!(active.len(), 4);
 }
 

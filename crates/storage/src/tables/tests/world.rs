@@ -3,22 +3,26 @@
 use std::collections::BTreeSet;
 
 use bytes::Bytes;
-use longhaul_engine::Instance;
-use longhaul_engine::instance::Status;
+use longhaul_engine::entity::{Entity, Queued};
+use longhaul_engine::instance::{InboxKind, InboxMessage, Instance, Status};
 use longhaul_engine::key::InstanceKey;
 use longhaul_engine::mem::MemTables;
 use longhaul_engine::message::{Message, MessageBody};
 use longhaul_engine::tables::{PartitionState, Tables};
-use longhaul_types::{ExecutionId, HubId, InstanceId, PartitionCount, PartitionId};
+use longhaul_types::{ExecutionId, HubId, InstanceId, PartitionCount, PartitionId, Timestamp};
 
 use super::super::{Checkpoint, PartitionTables, Written};
 use crate::conformance::Subject;
-use crate::records::{Position, samples};
+use crate::keys::{self, Kind};
+use crate::records::{self, Position, samples};
+use crate::rows::Rows;
 use crate::testing::InMemory;
 
 pub(super) const PARTITION: PartitionId = PartitionId(0);
 pub(super) const TARGETS: [PartitionId; 2] = [PartitionId(1), PartitionId(300)];
 pub(super) const KEYS: u8 = 6;
+pub(super) const ENTITIES: u8 = 4;
+pub(super) const HUBS: [HubId; 2] = [HubId(1), HubId(2)];
 pub(super) const EXECUTIONS: u8 = 2;
 pub(super) const RUNS: u32 = 100;
 
@@ -29,13 +33,32 @@ pub(super) enum Change {
     PutInstance {
         key: u8,
         status: Status,
+        /// When it was created, and when it ended if it has.
+        second: u8,
         payload_bytes: u16,
     },
     UpdateInstance {
         key: u8,
         status: Status,
     },
+    /// It is asked to suspend itself: clients see it suspended, though it is not yet.
+    Suspend {
+        key: u8,
+    },
     RemoveInstance {
+        key: u8,
+    },
+    PutEntity {
+        key: u8,
+        state: Option<u8>,
+    },
+    UpdateEntity {
+        key: u8,
+        second: u8,
+        has_state: bool,
+        is_waiting: bool,
+    },
+    RemoveEntity {
         key: u8,
     },
     PutHistory {
@@ -76,11 +99,23 @@ pub(super) struct World<S> {
 
 pub(super) fn key(number: u8) -> InstanceKey {
     // Two hubs, and ids of which one begins another.
-    let hub = HubId(u32::from(number % 2) + 1);
-    InstanceKey::new(
-        hub,
-        InstanceId::trusted(format!("order{}", "-\0".repeat(number as usize / 2))),
-    )
+    let stem = ["order", "orders", "0"][usize::from(number / 2) % 3];
+    let tail = "-\0".repeat(usize::from(number) / 6);
+    let id = InstanceId::trusted(format!("{stem}{tail}"));
+    InstanceKey::new(HUBS[usize::from(number % 2)], id)
+}
+
+pub(super) fn entity_key(number: u8) -> InstanceKey {
+    let id = InstanceId::trusted(format!("@counter@{}", "a".repeat(usize::from(number / 2))));
+    InstanceKey::new(HUBS[usize::from(number % 2)], id)
+}
+
+/// A time in whose bytes signs and carries matter.
+pub(super) fn at(second: u8) -> Timestamp {
+    Timestamp {
+        seconds: i64::from(second) / 2 - 2,
+        nanos: u32::from(second % 2) * 256,
+    }
 }
 
 pub(super) fn execution(number: u8) -> ExecutionId {
@@ -91,11 +126,30 @@ pub(super) fn state() -> PartitionState {
     PartitionState::new(PARTITION, PartitionCount::new(512).expect("a power of two"))
 }
 
-fn instance(status: Status, payload_bytes: u16) -> Instance {
+fn instance(status: Status, second: u8, payload_bytes: u16) -> Instance {
     let mut instance = samples::plain_instance();
-    instance.status = status;
+    instance.created_at = at(second);
     instance.input = Some(vec![b'p'; payload_bytes.into()].into());
+    set_status(&mut instance, status);
     instance
+}
+
+fn set_status(instance: &mut Instance, status: Status) {
+    let ended_at = Timestamp {
+        seconds: instance.created_at.seconds + 3,
+        ..instance.created_at
+    };
+    instance.status = status;
+    // What goes on may remember when it had ended.
+    if status.is_terminal() {
+        instance.completed_at = Some(ended_at);
+    }
+}
+
+fn entity(state: Option<u8>) -> Entity {
+    let mut entity = Entity::new(at(0));
+    entity.state = state.map(|byte| vec![byte; usize::from(byte)].into());
+    entity
 }
 
 fn open<S: Subject>(subject: &S, resident_bytes_max: usize) -> PartitionTables {
@@ -200,7 +254,46 @@ impl<S: Subject> World<S> {
             self.past.last().expect("never empty").1.as_ref()
         );
         check_reads(&mut self.tables, &mut self.model);
+        check_derived_rows(&**self.tables.rows());
     }
+}
+
+/// The rows that follow from records are exactly those, whichever checkpoint was the last.
+pub(super) fn check_derived_rows(rows: &dyn Rows) {
+    let scan = |kind: Kind| {
+        rows.scan(&kind.prefix(), None, usize::MAX)
+            .expect("scanned")
+    };
+    let mut expected = BTreeSet::new();
+    for (key, record) in scan(Kind::Instance) {
+        let key = keys::instance::decode(Kind::Instance, &key).expect("well formed");
+        let instance = records::decode_instance(record).expect("well formed");
+        let status = instance.effective_status();
+        let entry =
+            |kind, at: Timestamp| keys::index::encode(kind, key.hub, status, at.into(), &key.id);
+        expected.insert(entry(Kind::Created, instance.created_at));
+        if let Some(completed_at) = instance.completed_at
+            && status.is_terminal()
+        {
+            expected.insert(entry(Kind::Finished, completed_at));
+        }
+        if instance.is_active() {
+            expected.insert(keys::instance::encode(Kind::Active, &key));
+        }
+    }
+    for (key, record) in scan(Kind::Entity) {
+        let key = keys::instance::decode(Kind::Entity, &key).expect("well formed");
+        if records::decode_entity(record)
+            .expect("well formed")
+            .is_active()
+        {
+            expected.insert(keys::instance::encode(Kind::Active, &key));
+        }
+    }
+    let kinds = [Kind::Created, Kind::Finished, Kind::Active];
+    let found = kinds.into_iter().flat_map(scan);
+    let found: BTreeSet<Vec<u8>> = found.map(|(key, _)| key.to_vec()).collect();
+    assert_eq!(found, expected);
 }
 
 /// Asks both every question there is.
@@ -224,6 +317,15 @@ fn check_reads(tables: &mut PartitionTables, model: &mut MemTables) {
             }
         }
     }
+    for key in (0..ENTITIES).map(entity_key) {
+        assert_eq!(
+            tables.entity(&key).expect("read"),
+            model.entity(&key).expect("read"),
+            "{key:?}"
+        );
+        assert_eq!(tables.instance(&key).expect("read"), None);
+        assert_eq!(tables.entity_mut(&self::key(0)).expect("read"), None);
+    }
     for limit in [0, 1, 2, 100] {
         check_active(tables, model, limit);
         for target in TARGETS {
@@ -235,13 +337,8 @@ fn check_reads(tables: &mut PartitionTables, model: &mut MemTables) {
 fn check_active(tables: &mut PartitionTables, model: &mut MemTables, limit: usize) {
     let mut after = None;
     loop {
-        let page = tables
-            .active_instances(after.as_ref(), limit)
-            .expect("read");
-        assert_eq!(
-            page,
-            model.active_instances(after.as_ref(), limit).expect("read")
-        );
+        let page = tables.active(after.as_ref(), limit).expect("read");
+        assert_eq!(page, model.active(after.as_ref(), limit).expect("read"));
         let Some(last) = page.last() else { break };
         after = Some(last.clone());
     }
@@ -268,9 +365,10 @@ fn perform(tables: &mut dyn Tables, change: &Change) {
         Change::PutInstance {
             key: number,
             status,
+            second,
             payload_bytes,
         } => {
-            tables.put_instance(key(number), instance(status, payload_bytes));
+            tables.put_instance(key(number), instance(status, second, payload_bytes));
         }
         Change::UpdateInstance {
             key: number,
@@ -279,10 +377,43 @@ fn perform(tables: &mut dyn Tables, change: &Change) {
             let found = tables.instance_mut(&key(number)).expect("read");
             if let Some(instance) = found {
                 instance.turns += 1;
-                instance.status = status;
+                instance.inbox.clear();
+                set_status(instance, status);
+            }
+        }
+        Change::Suspend { key: number } => {
+            let found = tables.instance_mut(&key(number)).expect("read");
+            if let Some(instance) = found {
+                instance.inbox.push_back(InboxMessage {
+                    kind: InboxKind::Suspended,
+                    execution: None,
+                    event: Bytes::from_static(b"suspend"),
+                });
             }
         }
         Change::RemoveInstance { key: number } => tables.remove_instance(&key(number)),
+        Change::PutEntity { key: number, state } => {
+            tables.put_entity(entity_key(number), entity(state));
+        }
+        Change::UpdateEntity {
+            key: number,
+            second,
+            has_state,
+            is_waiting,
+        } => {
+            let found = tables.entity_mut(&entity_key(number)).expect("read");
+            if let Some(entity) = found {
+                entity.batches += 1;
+                entity.modified_at = Some(at(second));
+                entity.state = has_state.then(|| Bytes::copy_from_slice(&[second]));
+                entity.queue.clear();
+                if is_waiting {
+                    let operation = samples::entity().owner_lane[0].clone();
+                    entity.queue.push_back(Queued::Operation(operation));
+                }
+            }
+        }
+        Change::RemoveEntity { key: number } => tables.remove_entity(&entity_key(number)),
         Change::PutHistory {
             key: number,
             execution: of,

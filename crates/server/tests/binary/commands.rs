@@ -1,100 +1,10 @@
-//! The binary as people and service managers run it.
+//! What the commands say, and how they end.
 
-use std::io::{BufRead, BufReader, Read};
-use std::path::Path;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Command, Stdio};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 
-fn longhaul(args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_longhaul"));
-    // Ours alone decides, not what the machine's environment says.
-    command.args(args).env_clear().env("RUST_BACKTRACE", "0");
-    command
-}
-
-/// A `longhaul dev` that is ready; killed if the test does not end it.
-struct Dev {
-    child: Child,
-    banner: Vec<String>,
-}
-
-impl Dev {
-    fn start(args: &[&str]) -> Self {
-        let mut command = longhaul(&["dev", "--port", "0", "--dashboard-port", "0"]);
-        Self::ready(command.args(args).stderr(Stdio::piped()))
-    }
-
-    /// Runs the command and reads its banner.
-    fn ready(command: &mut Command) -> Self {
-        let child = command.stdout(Stdio::piped()).spawn().expect("runs");
-        let mut dev = Self {
-            child,
-            banner: Vec::new(),
-        };
-        let stdout = dev.child.stdout.take().expect("piped");
-        for line in BufReader::new(stdout).lines() {
-            dev.banner.push(line.expect("text"));
-            if dev.told_of("Stop").is_some() {
-                return dev;
-            }
-        }
-        panic!("ended before it was ready:\n{}", dev.log());
-    }
-
-    fn told_of(&self, what: &str) -> Option<&str> {
-        let mut lines = self.banner.iter();
-        lines.find_map(|line| line.trim_start().strip_prefix(what))
-    }
-
-    /// Its logs, to the end.
-    fn log(&mut self) -> String {
-        let mut log = String::new();
-        if let Some(mut stderr) = self.child.stderr.take() {
-            stderr.read_to_string(&mut log).expect("text");
-        }
-        log
-    }
-
-    /// The rest of the banner's line that begins with `what`.
-    fn told(&self, what: &str) -> &str {
-        let told = self.told_of(what);
-        told.unwrap_or_else(|| panic!("no {what:?} in {:?}", self.banner))
-            .trim()
-    }
-
-    fn port(&self) -> u16 {
-        let endpoint = self
-            .told("Connection string")
-            .split(';')
-            .next()
-            .expect("its first part");
-        let port = endpoint.rsplit(':').next().expect("after the host");
-        port.parse().expect("a number")
-    }
-
-    fn signal(&self, signal: Signal) {
-        let pid = i32::try_from(self.child.id())
-            .ok()
-            .and_then(Pid::from_raw)
-            .expect("a process id");
-        kill_process(pid, signal).expect("ours");
-    }
-
-    /// Its exit status and its logs.
-    fn wait(mut self) -> (ExitStatus, String) {
-        let log = self.log();
-        (self.child.wait().expect("it ends"), log)
-    }
-}
-
-impl Drop for Dev {
-    fn drop(&mut self) {
-        // Already ended in most cases.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
+use crate::dev::{Dev, longhaul, path_text};
 
 /// The command fails, and says all of `parts`.
 #[track_caller]
@@ -105,10 +15,6 @@ fn check_fails(mut command: Command, parts: &[&str]) {
     for part in parts {
         assert!(error.contains(part), "{part:?} in {error:?}");
     }
-}
-
-fn path_text(path: &Path) -> &str {
-    path.to_str().expect("text")
 }
 
 #[test]

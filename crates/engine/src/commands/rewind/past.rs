@@ -1,0 +1,148 @@
+//! What a history says that it was still waiting for when it failed.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use longhaul_types::Timestamp;
+
+use crate::history::read::{ChildCreated, Stored, read};
+
+/// What a history says of what was asked for and answered; numbers are places in it.
+#[derive(Debug, Default)]
+pub(super) struct Past {
+    started: BTreeMap<usize, Timestamp>,
+    removed: BTreeSet<usize>,
+    /// Without a result, by action id.
+    pub(super) activities: BTreeMap<i32, Vec<Scheduled>>,
+    /// Not fired, by action id.
+    pub(super) timers: BTreeMap<i32, Timestamp>,
+    /// Created and without a result that stays, by action id; whether it was seen to fail.
+    pub(super) children: BTreeMap<i32, (ChildCreated, bool)>,
+    /// Without an answer, by id of the request or the critical section.
+    pub(super) requests: BTreeMap<Arc<str>, (usize, Request)>,
+}
+
+/// An activity without a result.
+#[derive(Debug)]
+pub(super) struct Scheduled {
+    /// Where its event is.
+    pub(super) place: usize,
+    pub(super) name: Arc<str>,
+    pub(super) version: Option<Arc<str>>,
+}
+
+/// What was asked of entities.
+#[derive(Debug)]
+pub(super) enum Request {
+    Call {
+        operation: String,
+        scheduled: Option<Timestamp>,
+        input: Option<Bytes>,
+        target: String,
+    },
+    Lock {
+        lock_set: Vec<String>,
+    },
+}
+
+impl Past {
+    pub(super) fn of(events: &[Bytes]) -> Self {
+        let mut past = Self::default();
+        for (place, event) in events.iter().enumerate() {
+            past.take(place, read(event));
+        }
+        past
+    }
+
+    fn take(&mut self, place: usize, event: Stored) {
+        match event {
+            Stored::Started(began) => {
+                self.started.insert(place, began);
+            }
+            Stored::Completed => {
+                self.removed.insert(place);
+            }
+            Stored::TaskScheduled { id, name, version } => {
+                let open = self.activities.entry(id).or_default();
+                open.push(Scheduled {
+                    place,
+                    name,
+                    version,
+                });
+            }
+            Stored::TaskCompleted(id) => {
+                self.answered(id);
+            }
+            Stored::TaskFailed(id) => {
+                self.removed.insert(place);
+                let scheduled = self.answered(id);
+                self.removed.extend(scheduled);
+            }
+            Stored::ChildCreated(child) => {
+                self.children.insert(child.id, (child, false));
+            }
+            Stored::ChildCompleted(id) => {
+                self.children.remove(&id);
+            }
+            Stored::ChildFailed(id) => {
+                self.removed.insert(place);
+                if let Some((_, failed)) = self.children.get_mut(&id) {
+                    *failed = true;
+                }
+            }
+            Stored::TimerCreated(id, due) => {
+                self.timers.insert(id, due);
+            }
+            Stored::TimerFired(id) => {
+                self.timers.remove(&id);
+            }
+            Stored::OperationCalled {
+                request_id,
+                operation,
+                scheduled,
+                input,
+                target,
+            } => {
+                let call = Request::Call {
+                    operation,
+                    scheduled,
+                    input,
+                    target,
+                };
+                self.requests.insert(request_id, (place, call));
+            }
+            Stored::LockRequested { section, lock_set } => {
+                let lock = Request::Lock { lock_set };
+                self.requests.insert(section, (place, lock));
+            }
+            Stored::OperationAnswered(id) | Stored::LockGranted(id) => {
+                self.requests.remove(&id);
+            }
+            Stored::Rewound | Stored::Other => {}
+        }
+    }
+
+    /// A result belongs to the closest scheduling before it: retries use a number again.
+    fn answered(&mut self, id: i32) -> Option<usize> {
+        let scheduled = self.activities.get_mut(&id)?.pop()?;
+        Some(scheduled.place)
+    }
+
+    /// The events that stay, with ExecutionStarted written anew.
+    pub(super) fn kept<'a>(
+        &'a self,
+        events: &'a [Bytes],
+        mut started: impl FnMut(Timestamp) -> Bytes + 'a,
+    ) -> impl Iterator<Item = Bytes> + 'a {
+        events.iter().enumerate().filter_map(move |(place, event)| {
+            if self.removed.contains(&place) {
+                return None;
+            }
+            Some(match self.started.get(&place) {
+                Some(began) => started(*began),
+                None => event.clone(),
+            })
+        })
+    }
+}

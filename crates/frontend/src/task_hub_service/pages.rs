@@ -1,0 +1,175 @@
+//! Pages over all partitions: each hands out its own next items, in order, a few at a time, and they are merged.
+//!
+//! ```text
+//!   partition 0   a d │ f        whoever has the least goes first;
+//!   partition 1   b c e │        an empty feed is filled again before anybody goes on
+//! ```
+//!
+//! Items are rendered as they are taken. However large what is stored, not much of it is in memory at once.
+
+use std::collections::VecDeque;
+
+use futures::future::try_join_all;
+use longhaul_engine::InstanceView;
+use longhaul_engine::query::{EntityView, TimePosition};
+use longhaul_partition::{Partition, ReadError};
+use prost::Message;
+use tonic::Status;
+
+use super::TaskHubService;
+use crate::paging::{Page, Taken};
+use crate::status;
+
+/// Items asked of a partition as long as nothing is known about their size.
+const FIRST_ITEMS: usize = 8;
+
+/// Items asked of a partition at once.
+const ITEMS_MAX: usize = 256;
+
+/// Bytes asked of a partition at once, as far as they can be foreseen.
+const BYTES_MAX: usize = 2 << 20;
+
+/// Something of which there are pages.
+pub(super) trait Listed: Sized {
+    /// Its place in the order.
+    type Place: Ord + Clone;
+
+    fn place(&self) -> Self::Place;
+
+    /// About how much memory it takes.
+    fn bytes(&self) -> usize;
+}
+
+impl Listed for InstanceView {
+    type Place = TimePosition;
+
+    fn place(&self) -> TimePosition {
+        TimePosition {
+            at: self.created_at,
+            id: self.key.id.clone(),
+        }
+    }
+
+    fn bytes(&self) -> usize {
+        let payloads = [
+            &self.input,
+            &self.output,
+            &self.failure,
+            &self.custom_status,
+        ];
+        payloads.into_iter().flatten().map(|it| it.len()).sum()
+    }
+}
+
+impl Listed for TimePosition {
+    type Place = Self;
+
+    fn place(&self) -> Self {
+        self.clone()
+    }
+
+    fn bytes(&self) -> usize {
+        self.id.as_str().len()
+    }
+}
+
+impl Listed for EntityView {
+    type Place = longhaul_types::InstanceId;
+
+    fn place(&self) -> Self::Place {
+        self.id.clone()
+    }
+
+    fn bytes(&self) -> usize {
+        self.state.as_ref().map_or(0, |state| state.len())
+    }
+}
+
+/// The next page after a place: its items, and the place of the last one if there are more. `read` asks one partition
+/// for up to so many items after a place.
+pub(super) async fn next_page<'a, T, M, R>(
+    service: &'a TaskHubService,
+    size: usize,
+    after: Option<T::Place>,
+    read: impl Fn(&'a Partition, Option<T::Place>, usize) -> R,
+    render: impl Fn(&T) -> Result<M, Status>,
+) -> Result<(Vec<M>, Option<T::Place>), Status>
+where
+    T: Listed,
+    M: Message,
+    R: Future<Output = Result<Vec<T>, ReadError>>,
+{
+    let partitions = service.dependencies.partitions.iter();
+    let mut feeds: Vec<Feed<'a, T>> = partitions
+        .map(|partition| Feed::new(partition, after.clone()))
+        .collect();
+    let mut page = Page::of(size);
+    let mut last = None;
+    loop {
+        let hungry = feeds.iter_mut().filter(|feed| feed.is_hungry());
+        try_join_all(hungry.map(|feed| feed.fill(size, &read)))
+            .await
+            .map_err(|error| status::of_read_error(&error))?;
+        while feeds.iter().all(|feed| !feed.is_hungry()) {
+            let least = feeds
+                .iter_mut()
+                .filter(|feed| !feed.items.is_empty())
+                .min_by_key(|feed| feed.items.front().map(T::place));
+            let Some(item) = least.and_then(|feed| feed.items.pop_front()) else {
+                return Ok((page.into_items(), None));
+            };
+            match page.take(render(&item)?) {
+                Taken::Yes => last = Some(item.place()),
+                Taken::No => return Ok((page.into_items(), last)),
+            }
+        }
+    }
+}
+
+/// What one partition has handed out.
+struct Feed<'a, T: Listed> {
+    partition: &'a Partition,
+    items: VecDeque<T>,
+    /// Place of the last item it handed out.
+    after: Option<T::Place>,
+    has_more: bool,
+    ask_for: usize,
+}
+
+impl<'a, T: Listed> Feed<'a, T> {
+    fn new(partition: &'a Partition, after: Option<T::Place>) -> Self {
+        Self {
+            partition,
+            items: VecDeque::new(),
+            after,
+            has_more: true,
+            ask_for: FIRST_ITEMS,
+        }
+    }
+
+    fn is_hungry(&self) -> bool {
+        self.items.is_empty() && self.has_more
+    }
+
+    /// One more than the page has room for tells whether it is the last.
+    async fn fill<R>(
+        &mut self,
+        size: usize,
+        read: impl Fn(&'a Partition, Option<T::Place>, usize) -> R,
+    ) -> Result<(), ReadError>
+    where
+        R: Future<Output = Result<Vec<T>, ReadError>>,
+    {
+        let limit = self.ask_for.min(size + 1);
+        let found = read(self.partition, self.after.clone(), limit).await?;
+        self.has_more = found.len() >= limit;
+        if let Some(last) = found.last() {
+            self.after = Some(last.place());
+            let bytes: usize = found.iter().map(T::bytes).sum();
+            let each = (bytes / found.len()).max(1);
+            self.ask_for = (BYTES_MAX / each).clamp(1, ITEMS_MAX);
+        }
+        self.items = found.into();
+        Ok(())
+    }
+}

@@ -1,0 +1,147 @@
+//! The real service over real partitions: only the log's files, the store, the time and the task hubs are in memory.
+
+use std::sync::Arc;
+
+use longhaul_engine::tables::PartitionState;
+use longhaul_partition::{Clock, Partitions, Setup, SystemRandomness};
+use longhaul_replication::{GroupConfig, GroupId, NodeId};
+use longhaul_storage::{MemStore, PartitionTables, Store};
+use longhaul_types::{HubId, HubName, PartitionCount, Timestamp};
+use longhaul_wal::testing::SimFiles;
+use longhaul_wal::{Identity, Wal};
+use tokio_util::sync::CancellationToken;
+use tonic::codegen::BoxFuture;
+
+use super::Connection;
+use super::client::{Client, client};
+use crate::{ChangeRefused, Config, Dependencies, Existing, Hubs, Server, UnknownHub, service};
+
+/// The hub of calls that name none.
+pub(crate) const HUB: &str = "default";
+/// Another one.
+pub(crate) const OTHER_HUB: &str = "other";
+
+/// More than one, so that what is asked of all of them has to be put together.
+const PARTITIONS: u16 = 4;
+
+/// A running node.
+pub(crate) struct Node {
+    pub(crate) partitions: Partitions,
+    service: Server,
+    wal: Arc<Wal>,
+}
+
+impl Node {
+    pub(crate) async fn start(config: Config) -> Self {
+        config.validate().expect("valid");
+        let identity = Identity {
+            cluster_id: [3; 16],
+            node_id: 1,
+        };
+        let files = Arc::new(SimFiles::default());
+        let wal_config = longhaul_wal::Config {
+            segment_bytes: 1 << 20,
+            ..longhaul_wal::Config::new("/wal")
+        };
+        let wal = Arc::new(Wal::open(wal_config, identity, files).expect("a new log"));
+        let count = PartitionCount::new(PARTITIONS).expect("a power of two");
+        let store = MemStore::new();
+        let replicas = count.all().zip(1..).map(|(id, group)| {
+            let rows = store.partition(id).expect("memory");
+            let state = PartitionState::new(id, count);
+            let tables = PartitionTables::open(rows, state, usize::MAX).expect("memory");
+            (tables, wal.group(GroupId(group)))
+        });
+        let clock: Arc<dyn Clock> = Arc::new(Noon);
+        let randomness = Arc::new(SystemRandomness::default());
+        let partitions = Partitions::start(Setup {
+            count,
+            node: NodeId(1),
+            config: longhaul_partition::Config::default(),
+            group_config: GroupConfig::default(),
+            replicas: replicas.collect(),
+            clock: clock.clone(),
+            randomness: randomness.clone(),
+            token_key: [8; 32],
+            on_fault: Arc::new(|_, fault| panic!("{fault}")),
+        })
+        .await
+        .expect("starts");
+        let service = service(Dependencies {
+            partitions: partitions.clone(),
+            hubs: Arc::new(TwoHubs),
+            clock,
+            randomness,
+            draining: CancellationToken::new(),
+            config,
+        });
+        Self {
+            partitions,
+            service,
+            wal,
+        }
+    }
+
+    pub(crate) async fn connect(&self) -> Connection {
+        Connection::open(self.service.clone()).await
+    }
+
+    pub(crate) fn client(&self) -> Client {
+        client(self.service.clone())
+    }
+
+    /// Changes with anything that is stored.
+    pub(crate) fn state(&self) -> Vec<u128> {
+        let digests = self.partitions.iter().map(|it| it.state_digest());
+        digests.map(|digest| digest.expect("memory")).collect()
+    }
+
+    pub(crate) async fn stop(self) {
+        self.partitions.stop().await;
+        drop(self.wal);
+    }
+}
+
+/// The time stands still, so that nothing changes by itself.
+struct Noon;
+
+impl Clock for Noon {
+    fn now(&self) -> Timestamp {
+        Timestamp {
+            seconds: 1_700_000_000,
+            nanos: 0,
+        }
+    }
+}
+
+/// Two hubs that nobody may change; a third, `full`, has no room.
+struct TwoHubs;
+
+impl Hubs for TwoHubs {
+    fn resolve(&self, name: &HubName) -> Result<HubId, UnknownHub> {
+        match name.folded().as_str() {
+            HUB => Ok(HubId(1)),
+            OTHER_HUB => Ok(HubId(2)),
+            _ => Err(UnknownHub { name: name.clone() }),
+        }
+    }
+
+    fn create(&self, name: HubName, _: Existing) -> BoxFuture<(), ChangeRefused> {
+        let refused = match name.folded().as_str() {
+            "full" => ChangeRefused::TooMany { max: 2 },
+            _ => not_allowed(),
+        };
+        Box::pin(async { Err(refused) })
+    }
+
+    fn delete(&self, _: HubName) -> BoxFuture<(), ChangeRefused> {
+        Box::pin(async { Err(not_allowed()) })
+    }
+}
+
+fn not_allowed() -> ChangeRefused {
+    ChangeRefused::NotAllowed {
+        list: "hubs.create",
+        switch: "hubs.manage_over_rpc",
+    }
+}

@@ -1,0 +1,117 @@
+//! A worker that answers as it is told.
+
+use std::time::Duration;
+
+use longhaul_proto::sidecar::orchestrator_action::OrchestratorActionType as Kind;
+use longhaul_proto::sidecar::work_item::Request;
+use longhaul_proto::sidecar::{
+    CompleteOrchestrationAction, CreateSubOrchestrationAction, EntityBatchResult, EntityRequest,
+    GetWorkItemsRequest, OrchestrationStatus, OrchestratorAction, OrchestratorRequest,
+    OrchestratorResponse, TaskFailureDetails, WorkItem,
+};
+use tonic::Streaming;
+
+use super::Client;
+
+/// Far longer than any item takes.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A worker stream, and the client its answers go through.
+pub(crate) struct Worker {
+    client: Client,
+    items: Streaming<WorkItem>,
+}
+
+impl Worker {
+    pub(crate) async fn connect(mut client: Client) -> Self {
+        let opened = client.get_work_items(GetWorkItemsRequest::default()).await;
+        let items = opened.expect("opened").into_inner();
+        Self { client, items }
+    }
+
+    /// The next item that is no ping, with its token.
+    async fn next(&mut self) -> (Request, String) {
+        loop {
+            let item = tokio::time::timeout(PATIENCE, self.items.message()).await;
+            let item = item.expect("in time").expect("no error").expect("goes on");
+            match item.request {
+                Some(Request::HealthPing(_)) | None => {}
+                Some(request) => return (request, item.completion_token),
+            }
+        }
+    }
+
+    /// Takes one turn of any instance; `decide` says what it does.
+    pub(crate) async fn turn(
+        &mut self,
+        decide: impl FnOnce(&OrchestratorRequest) -> Vec<OrchestratorAction>,
+    ) {
+        let (request, completion_token) = self.next().await;
+        let Request::OrchestratorRequest(turn) = request else {
+            panic!("not a turn: {request:?}")
+        };
+        let answer = OrchestratorResponse {
+            instance_id: turn.instance_id.clone(),
+            actions: decide(&turn),
+            completion_token,
+            ..Default::default()
+        };
+        let answered = self.client.complete_orchestrator_task(answer).await;
+        answered.expect("committed");
+    }
+
+    /// Runs one batch of any entity.
+    pub(crate) async fn batch(&mut self, run: impl FnOnce(&EntityRequest) -> EntityBatchResult) {
+        let (request, completion_token) = self.next().await;
+        let Request::EntityRequestV2(batch) = request else {
+            panic!("not a batch: {request:?}")
+        };
+        let answer = EntityBatchResult {
+            completion_token,
+            ..run(&batch)
+        };
+        let answered = self.client.complete_entity_task(answer).await;
+        answered.expect("committed");
+    }
+}
+
+fn act(id: i32, kind: Kind) -> OrchestratorAction {
+    OrchestratorAction {
+        id,
+        orchestrator_action_type: Some(kind),
+    }
+}
+
+pub(crate) fn completes(result: &str) -> OrchestratorAction {
+    ends(CompleteOrchestrationAction {
+        orchestration_status: OrchestrationStatus::Completed as i32,
+        result: Some(result.to_owned()),
+        ..Default::default()
+    })
+}
+
+pub(crate) fn fails(error_type: &str) -> OrchestratorAction {
+    ends(CompleteOrchestrationAction {
+        orchestration_status: OrchestrationStatus::Failed as i32,
+        failure_details: Some(TaskFailureDetails {
+            error_type: error_type.to_owned(),
+            ..Default::default()
+        }),
+        ..Default::default()
+    })
+}
+
+fn ends(complete: CompleteOrchestrationAction) -> OrchestratorAction {
+    act(100, Kind::CompleteOrchestration(complete))
+}
+
+pub(crate) fn starts_child(id: i32, instance_id: &str) -> OrchestratorAction {
+    act(
+        id,
+        Kind::CreateSubOrchestration(CreateSubOrchestrationAction {
+            instance_id: instance_id.to_owned(),
+            name: "Child".to_owned(),
+            ..Default::default()
+        }),
+    )
+}
