@@ -224,7 +224,8 @@ mod tests {
         let first = turn(&[], &[started(Some(START), None)], None);
         assert_eq!(context_of_turn(&first).as_deref(), Some(START));
         let raised = event::event_raised(NOW, "go", None);
-        let later = |start: Bytes, span| turn(&[began.clone(), start], std::slice::from_ref(&raised), span);
+        let later =
+            |start: Bytes, span| turn(&[began.clone(), start], std::slice::from_ref(&raised), span);
         for (start, span, expected) in [
             (Some(START), Some("00f067aa0ba902b7"), Some(own)),
             (Some(START), Some("not a span"), Some(START)),

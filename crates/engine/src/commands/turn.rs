@@ -294,6 +294,7 @@ fn continue_as_new(
         .expect("just changed")
         .execution
         .clone();
+    locks::release_all(context, key, &old_execution)?;
     let instance = context.tables.instance_mut(key)?.expect("just changed");
     let sealed = instance.history.sealed;
     let creation = Creation {
