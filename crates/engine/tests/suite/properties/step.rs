@@ -187,9 +187,10 @@ pub(crate) enum Choice {
         entity: usize,
         millis: u16,
     },
-    /// Entities by bit; none is granted at once.
+    /// Entities by bit, in order or not; none is granted at once.
     Lock {
         entities: u8,
+        backwards: bool,
     },
     /// One entity of a section that was granted.
     Unlock {
@@ -209,6 +210,14 @@ pub(crate) enum Choice {
 /// Mostly at once.
 fn delay() -> impl Strategy<Value = u16> {
     prop_oneof![3 => Just(0u16), 1 => any::<u16>()]
+}
+
+fn lock() -> impl Strategy<Value = Choice> {
+    let choice = (0..16u8, any::<bool>());
+    choice.prop_map(|(entities, backwards)| Choice::Lock {
+        entities,
+        backwards,
+    })
 }
 
 fn management() -> impl Strategy<Value = Management> {
@@ -256,7 +265,7 @@ fn choice() -> impl Strategy<Value = Choice> {
         3 => any::<usize>().prop_map(|pick| Choice::CallInside { pick }),
         2 => (0..ENTITIES.len(), delay())
             .prop_map(|(entity, millis)| Choice::SignalEntity { entity, millis }),
-        4 => (0..16u8).prop_map(|entities| Choice::Lock { entities }),
+        4 => lock(),
         1 => any::<usize>().prop_map(|pick| Choice::Unlock { pick }),
         1 => Just(Choice::UnlockAll),
         2 => any::<u8>().prop_map(|how| Choice::Complete { how }),
@@ -319,7 +328,7 @@ pub(crate) fn anything() -> impl Strategy<Value = Step> {
 /// Orchestrations that lock entities, use them, and end in the middle of it.
 pub(crate) fn sections() -> impl Strategy<Value = Step> {
     let inside = prop_oneof![
-        5 => (0..16u8).prop_map(|entities| Choice::Lock { entities }),
+        5 => lock(),
         6 => any::<usize>().prop_map(|pick| Choice::CallInside { pick }),
         2 => (0..ENTITIES.len(), delay()).prop_map(|(entity, millis)| Choice::Call { entity, millis }),
         3 => (0..ENTITIES.len(), delay())
@@ -344,7 +353,7 @@ pub(crate) fn rewinds() -> impl Strategy<Value = Step> {
         1 => Just(Choice::ChildWithBadId),
         3 => (0..ENTITIES.len(), delay()).prop_map(|(entity, millis)| Choice::Call { entity, millis }),
         1 => Just(Choice::CallNothing),
-        2 => (0..16u8).prop_map(|entities| Choice::Lock { entities }),
+        2 => lock(),
         1 => Just(Choice::Complete { how: 0 }),
         3 => Just(Choice::Complete { how: 1 }),
         1 => Just(Choice::ContinueAsNew { carry: 1 }),

@@ -152,13 +152,18 @@ fn action(choice: &Choice, name: &str, now: Timestamp) -> Action {
         Choice::SignalEntity { entity, millis } => {
             request(false, ENTITIES[*entity], name, due(*millis))
         }
-        Choice::Lock { entities } => {
-            let chosen = (0..ENTITIES.len())
-                .rev()
-                .filter(|bit| entities >> bit & 1 == 1);
+        Choice::Lock {
+            entities,
+            backwards,
+        } => {
+            let chosen = (0..ENTITIES.len()).filter(|bit| entities >> bit & 1 == 1);
+            let mut lock_set: Vec<String> = chosen.map(|bit| ENTITIES[bit].into()).collect();
+            if *backwards {
+                lock_set.reverse();
+            }
             Action::LockEntities {
                 section: name.into(),
-                lock_set: chosen.map(|bit| ENTITIES[bit].into()).collect(),
+                lock_set,
                 position: 0,
                 parent: None,
             }
