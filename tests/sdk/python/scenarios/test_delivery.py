@@ -135,7 +135,7 @@ def test_an_abandoned_turn_comes_back(hub: Hub):
 
 # Repeating and confusing.
 
-def test_a_stale_token_changes_nothing(hub: Hub):
+def test_trap_55_a_stale_token_is_no_error_and_changes_nothing(hub: Hub):
     name = hub.unique("stale")
     first = hub.raw_worker(orchestrations=[name], activities=[name])
     instance_id = hub.start(name)
@@ -166,7 +166,7 @@ def test_garbage_tokens_are_answered_and_ignored(hub: Hub, token: str):
     assert hub.reaches(instance_id, raw.COMPLETED).output.value == "true"
 
 
-def test_a_repeated_completion_counts_once(hub: Hub):
+def test_trap_56_a_repeated_completion_counts_once(hub: Hub):
     name = hub.unique("repeated")
     worker = hub.raw_worker(orchestrations=[name], activities=[name])
     instance_id = hub.start(name)
@@ -248,7 +248,7 @@ def test_of_two_complete_actions_the_first_wins(hub: Hub):
 
 # Large turns.
 
-def test_a_turn_may_be_answered_in_chunks(hub: Hub):
+def test_trap_58_a_turn_may_be_answered_in_chunks(hub: Hub):
     name = hub.unique("chunked")
     worker = hub.raw_worker(orchestrations=[name], activities=[name])
     instance_id = hub.start(name)
@@ -282,7 +282,7 @@ def test_chunks_of_a_lost_stream_are_forgotten(hub: Hub):
     assert scheduled == [2]
 
 
-def test_a_large_history_is_streamed_to_workers_that_can(hub: Hub):
+def test_trap_60_a_large_history_is_streamed_to_workers_that_can(hub: Hub):
     name = hub.unique("large")
     worker = hub.raw_worker(orchestrations=[name], activities=[name],
                             capabilities=[pb.WORKER_CAPABILITY_HISTORY_STREAMING])
@@ -354,7 +354,7 @@ def test_a_reader_that_does_not_read_hinders_nobody(hub: Hub):
     assert {hub.status(instance_id) for instance_id in flood} == {raw.COMPLETED}
 
 
-def test_a_stuck_reader_keeps_only_what_it_was_sent(hub: Hub):
+def test_trap_63_a_stuck_reader_keeps_only_what_it_was_sent(hub: Hub):
     name = hub.unique("stuck")
     channel = raw.open_channel(hub.address)
     stuck = raw.stubs.TaskHubSidecarServiceStub(channel).GetWorkItems(

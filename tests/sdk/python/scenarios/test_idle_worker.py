@@ -23,7 +23,7 @@ class _CountStreams(grpc.UnaryStreamClientInterceptor):
 
 
 @pytest.mark.timeout(IDLE_S + 60)
-def test_an_idle_worker_keeps_its_stream(hub: Hub):
+def test_trap_59_an_idle_worker_keeps_its_stream(hub: Hub):
     def still_there(ctx: task.OrchestrationContext, _):
         return "still there"
 

@@ -203,7 +203,7 @@ def test_waiting_and_listing_go_by_the_new_end(own_hub: Hub):
 
 # On the wire.
 
-def test_trap_31_the_worker_gets_the_rest_of_its_history_and_nothing_of_the_failure(hub: Hub):
+def test_trap_31_trap_71_the_worker_gets_the_rest_of_its_history_and_nothing_of_the_failure(hub: Hub):
     name = hub.unique("wire")
     worker = hub.raw_worker(orchestrations=[name], activities=[name])
     instance_id = hub.start(name, input="in", tags={"kept": "yes"}, version="1.0")

@@ -93,7 +93,7 @@ def test_a_scheduled_start_waits_for_its_time(hub: Hub):
 
 
 @pytest.mark.parametrize("seconds", [0, -1, 1], ids=["epoch", "before-the-epoch", "long-past"])
-def test_a_start_in_the_past_is_a_start_now(hub: Hub, seconds: int):
+def test_trap_12_a_start_in_the_past_is_a_start_now(hub: Hub, seconds: int):
     hub.worker(orchestrators=[echo])
     instance_id = hub.start("echo", scheduledStartTimestamp=raw.timestamp(seconds))
     hub.completed(instance_id)
