@@ -124,7 +124,7 @@ pub enum Effect {
         /// When.
         due: Timestamp,
     },
-    /// Nothing is left of the entity; its record may go at `at`.
+    /// Should nothing be left of the entity by `at`, its record may go.
     ExpiryArmed {
         /// Which.
         key: InstanceKey,

@@ -174,13 +174,23 @@ impl Entity {
             && self.scheduled.is_empty()
     }
 
-    /// When the record may go, if nothing is left of it: what it remembers has lost its use by then.
+    /// When the record may go, should nothing be left of it by then: what it remembers has lost its use. `None` while it
+    /// has a state.
+    ///
+    /// In whole minutes, so that an entity that is never given a state wakes the leader once a minute and not once for
+    /// every batch.
     #[must_use]
     pub fn expires_at(&self) -> Option<Timestamp> {
         let last_request = self.recent.back().map(|last| last.at);
         let last = last_request.max(self.modified_at);
-        self.is_empty()
-            .then(|| last.map_or(self.created_at, |last| last + RECENT_WINDOW))
+        let expiry = || last.map_or(self.created_at, |last| next_minute(last + RECENT_WINDOW));
+        self.state.is_none().then(expiry)
+    }
+
+    /// Whether the record can be removed at `at`.
+    #[must_use]
+    pub fn may_go(&self, at: Timestamp) -> bool {
+        self.is_empty() && self.expires_at().is_some_and(|expiry| expiry <= at)
     }
 
     /// Whether a batch can be offered to a worker.
@@ -264,5 +274,17 @@ impl Entity {
             .iter()
             .filter(|queued| matches!(queued, Queued::Operation(_)));
         self.owner_lane.len() + queued.count()
+    }
+}
+
+/// The first whole minute that is not before `at`.
+fn next_minute(at: Timestamp) -> Timestamp {
+    let into = at.seconds.rem_euclid(60);
+    if into == 0 && at.nanos == 0 {
+        return at;
+    }
+    Timestamp {
+        seconds: at.seconds + 60 - into,
+        nanos: 0,
     }
 }

@@ -32,7 +32,7 @@ pub fn outstanding(
     let mut page = Page::default();
     for key in &keys {
         if key.id.is_entity() {
-            of_entity(tables, key, &mut page.effects)?;
+            of_entity(tables, key, now, &mut page.effects)?;
         } else {
             of_instance(tables, key, now, &mut page.effects)?;
         }
@@ -97,6 +97,7 @@ fn of_instance(
 fn of_entity(
     tables: &mut dyn Tables,
     key: &InstanceKey,
+    now: Timestamp,
     effects: &mut Vec<Effect>,
 ) -> Result<(), TableFault> {
     let Some(entity) = tables.entity(key)? else {
@@ -115,7 +116,9 @@ fn of_entity(
                 due: scheduled.due,
             }),
     );
-    effects.extend(entity.expires_at().map(|at| Effect::ExpiryArmed {
+    let expiry = entity.expires_at();
+    let expiry = expiry.filter(|at| *at > now || entity.is_empty());
+    effects.extend(expiry.map(|at| Effect::ExpiryArmed {
         key: key.clone(),
         at,
     }));

@@ -29,13 +29,16 @@ pub(crate) fn signal(
     due: Option<Timestamp>,
 ) -> Result<Reply, TableFault> {
     let at = context.at;
-    if entity_or_new(context, key)?.remember(at, &request_id) {
+    let entity = entity_or_new(context, key)?;
+    let expiry = entity.expires_at();
+    if entity.remember(at, &request_id) {
         let operation = Operation {
             caller: None,
             request_id,
             event,
         };
         enqueue(context, key, operation, None, due)?;
+        arm_expiry(context, key, expiry)?;
     }
     Ok(Reply::Done)
 }
@@ -143,6 +146,7 @@ pub(crate) fn complete(
     if !wanted {
         return Ok(Reply::Stale);
     }
+    let expiry = entity.expires_at();
     entity.batches += 1;
     entity.modified_at = Some(at);
     if let StateChange::Set(state) = batch.state {
@@ -161,6 +165,7 @@ pub(crate) fn complete(
     for message in batch.messages {
         context.send(message.target, message.body);
     }
+    arm_expiry(context, &key, expiry)?;
     offer(context, &key)?;
     Ok(Reply::Done)
 }
@@ -183,7 +188,21 @@ fn answer(context: &mut Context<'_>, key: &InstanceKey, caller: Caller, event: B
     context.send(InstanceKey::new(key.hub, caller.instance), body);
 }
 
-/// Says what the entity has to offer now: a batch, or its end.
+/// Asks for a look at the record when it may go, unless that was asked for when it stood at `before`.
+fn arm_expiry(
+    context: &mut Context<'_>,
+    key: &InstanceKey,
+    before: Option<Timestamp>,
+) -> Result<(), TableFault> {
+    let expiry = context.tables.entity(key)?.and_then(Entity::expires_at);
+    if let Some(at) = expiry.filter(|_| expiry != before) {
+        let key = key.clone();
+        context.effects.push(Effect::ExpiryArmed { key, at });
+    }
+    Ok(())
+}
+
+/// Says what the entity has to offer now: a batch, or nothing any more.
 pub(crate) fn offer(context: &mut Context<'_>, key: &InstanceKey) -> Result<(), TableFault> {
     locks::take_next(context, key)?;
     context.touch(key);
@@ -197,18 +216,14 @@ pub(crate) fn offer(context: &mut Context<'_>, key: &InstanceKey) -> Result<(), 
             .push(Effect::BatchReady { key: key.clone() });
         return Ok(());
     }
-    match entity.expires_at() {
-        Some(expiry) if expiry <= at => context.tables.remove_entity(key),
-        Some(expiry) => context.effects.push(Effect::ExpiryArmed {
-            key: key.clone(),
-            at: expiry,
-        }),
-        None => {}
+    if entity.may_go(at) {
+        context.tables.remove_entity(key);
     }
     Ok(())
 }
 
-/// Removes the records of entities in which nothing is left.
+/// Removes the records of entities in which nothing is left. One that may not go yet has moved its time since, and so will
+/// be looked at again; one in which something is left goes with the last of it, or moves its time.
 pub(crate) fn expire(
     context: &mut Context<'_>,
     keys: Vec<InstanceKey>,
@@ -230,6 +245,7 @@ pub(crate) fn purge(context: &mut Context<'_>, key: &InstanceKey) -> Result<bool
         return Ok(false);
     }
     let entity = context.tables.entity_mut(key)?.expect("just seen");
+    let expiry = entity.expires_at();
     entity.state = None;
     entity.lock = None;
     entity.batches += 1;
@@ -257,6 +273,7 @@ pub(crate) fn purge(context: &mut Context<'_>, key: &InstanceKey) -> Result<bool
             answer(context, key, caller, failed);
         }
     }
+    arm_expiry(context, key, expiry)?;
     offer(context, key)?;
     Ok(true)
 }

@@ -122,7 +122,7 @@ fn rewind(
         name: instance.name.clone(),
         version: instance.version.clone(),
         input: instance.input.clone(),
-        scheduled_start: instance.scheduled_start,
+        scheduled_start: None,
         tags: instance.tags.clone(),
         parent: instance.parent.clone(),
         parent_trace: instance.parent_trace.clone(),
@@ -130,8 +130,13 @@ fn rewind(
     };
 
     context.tables.remove_history(key, &old_execution, sealed);
-    let kept = past.kept(&events, |began| {
-        event::execution_started(began, &key.id, &started)
+    let kept = past.kept(&events, |at, scheduled_start| {
+        // Only a first generation was scheduled.
+        let started = Creation {
+            scheduled_start,
+            ..started.clone()
+        };
+        event::execution_started(at, &key.id, &started)
     });
     let rewound = event::execution_rewound(at, reason.as_deref());
     write_history(context, key, &execution, kept.chain([rewound]))?;

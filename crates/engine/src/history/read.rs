@@ -10,8 +10,13 @@ use super::wire::read_varint;
 /// A stored event, as far as rewinding and purging look into it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Stored {
-    /// ExecutionStarted, with its timestamp.
-    Started(Timestamp),
+    /// ExecutionStarted: what follows neither from the instance nor from its execution.
+    Started {
+        /// Timestamp.
+        at: Timestamp,
+        /// Not before this time.
+        scheduled_start: Option<Timestamp>,
+    },
     /// ExecutionCompleted.
     Completed,
     /// TaskScheduled: action id, name and version.
@@ -105,7 +110,10 @@ fn read_event(event: &Bytes) -> Option<Stored> {
     let number = |field| body_number(&body, field);
     let text = |field| body_text(&body, field).unwrap_or_default();
     Some(match kind {
-        3 => Stored::Started(at?),
+        3 => Stored::Started {
+            at: at?,
+            scheduled_start: field(&body, 6).map(|it| timestamp(&it)),
+        },
         4 => Stored::Completed,
         6 => Stored::TaskScheduled {
             id,

@@ -1,6 +1,7 @@
 //! The events that the engine writes by hand are the ones of the contract: read back with the generated types.
 
 use longhaul_engine::Status;
+use longhaul_engine::history::entity_event::{self, OperationText};
 use longhaul_engine::history::event;
 use longhaul_engine::instance::{ParentLink, Tags};
 use longhaul_engine::message::Creation;
@@ -255,6 +256,76 @@ proptest! {
         }));
         let raised = event::event_raised(at, &name, bytes);
         check(&raised, -1, at, EventType::EventRaised(wire::EventRaisedEvent { name, input: text }));
+    }
+
+    #[test]
+    fn entities(parts in parts()) {
+        let Parts { id, at, due, name, other, text, version, failure, flag, .. } = parts;
+        let bytes = text.as_deref().map(str::as_bytes);
+        let scheduled = flag.then_some(due);
+        let operation = OperationText {
+            request_id: &name,
+            operation: &other,
+            scheduled,
+            input: bytes,
+            target: "@a@1",
+        };
+        let signaled = entity_event::operation_signaled(id, at, operation);
+        check(&signaled, id, at, EventType::EntityOperationSignaled(
+            wire::EntityOperationSignaledEvent {
+                request_id: name.clone(),
+                operation: other.clone(),
+                scheduled_time: scheduled.and_then(stamp),
+                input: text.clone(),
+                target_instance_id: Some("@a@1".into()),
+            },
+        ));
+        let parent = (InstanceId::trusted(other.as_str()), ExecutionId::new(name.as_str()));
+        let called = entity_event::operation_called(id, at, operation, (&parent.0, &parent.1));
+        check(&called, id, at, EventType::EntityOperationCalled(wire::EntityOperationCalledEvent {
+            request_id: name.clone(),
+            operation: other.clone(),
+            scheduled_time: scheduled.and_then(stamp),
+            input: text.clone(),
+            parent_instance_id: Some(other.clone()),
+            parent_execution_id: Some(name.clone()),
+            target_instance_id: Some("@a@1".into()),
+        }));
+        let completed = entity_event::operation_completed(at, &name, bytes);
+        check(&completed, -1, at, EventType::EntityOperationCompleted(
+            wire::EntityOperationCompletedEvent { request_id: name.clone(), output: text.clone() },
+        ));
+        let failed = entity_event::operation_failed(at, &name, &failure.encode_to_vec());
+        check(&failed, -1, at, EventType::EntityOperationFailed(
+            wire::EntityOperationFailedEvent {
+                request_id: name.clone(),
+                failure_details: Some(failure),
+            },
+        ));
+        let lock_set = [other.clone(), String::new(), name.clone()];
+        let sender = version.as_deref().map(str::as_bytes);
+        let requested = entity_event::lock_requested(id, at, &name, &lock_set, id, sender);
+        check(&requested, id, at, EventType::EntityLockRequested(wire::EntityLockRequestedEvent {
+            critical_section_id: name.clone(),
+            lock_set: lock_set.to_vec(),
+            position: id,
+            parent_instance_id: version.clone(),
+        }));
+        let granted = entity_event::lock_granted(at, &name);
+        check(&granted, -1, at, EventType::EntityLockGranted(wire::EntityLockGrantedEvent {
+            critical_section_id: name.clone(),
+        }));
+        let unlocked = entity_event::unlock_sent(id, at, &name, sender, &other);
+        check(&unlocked, id, at, EventType::EntityUnlockSent(wire::EntityUnlockSentEvent {
+            critical_section_id: name,
+            parent_instance_id: version,
+            target_instance_id: Some(other),
+        }));
+        let rewound = event::execution_rewound(at, bytes);
+        check(&rewound, -1, at, EventType::ExecutionRewound(wire::ExecutionRewoundEvent {
+            reason: text,
+            ..Default::default()
+        }));
     }
 }
 

@@ -9,14 +9,18 @@
 //!
 //! A test named `trap_NN_…` pins behaviour that a stock SDK depends on: rule NN of `docs/invariants.md`.
 
+mod batch_answers;
 mod batching;
 mod creation;
 mod decisions;
 mod event_bytes;
+mod event_reading;
 mod framing;
 mod history_rules;
 mod opaque_values;
 mod properties;
+mod rewinding;
 mod support;
 mod transcripts;
+mod views;
 mod violations;

@@ -1,7 +1,10 @@
-//! Each invariant of an instance is really noticed when it is broken.
+//! Each invariant of an instance and of an entity is really noticed when it is broken.
 
-use longhaul_engine::instance::{Child, InboxKind, InboxMessage, Timer};
-use longhaul_engine::{Instance, Status, invariants};
+use std::sync::Arc;
+
+use longhaul_engine::entity::{CriticalSection, LockRequest, Operation, Queued, Scheduled};
+use longhaul_engine::instance::{Child, InboxKind, InboxMessage, SectionLocks, Timer};
+use longhaul_engine::{Entity, Instance, Status, invariants};
 use longhaul_types::{ExecutionId, InstanceId};
 
 use crate::support::{Cluster, START};
@@ -92,4 +95,65 @@ fn every_broken_invariant_is_named() {
     check("INV-8", running(), |it| it.failure = Some("early".into()));
     check("INV-9", running(), |it| it.created_at = later);
     check("INV-9", ended(), |it| it.completed_at = Some(later));
+    check("INV-13", ended(), |it| {
+        let locks = SectionLocks {
+            entities: vec![InstanceId::trusted("@a@1")],
+            granted: false,
+        };
+        _ = it.locks.insert("section".into(), locks);
+    });
+}
+
+fn operation() -> Operation {
+    Operation {
+        caller: None,
+        request_id: "request".into(),
+        event: Default::default(),
+    }
+}
+
+/// Breaks an entity and expects the violation that says so.
+fn check_entity(id: &str, break_it: impl FnOnce(&mut Entity)) {
+    let mut entity = Entity::new(START);
+    assert_eq!(invariants::check_entity(&entity), Ok(()));
+    break_it(&mut entity);
+    let violation = invariants::check_entity(&entity).expect_err(id);
+    assert_eq!(violation.id, id, "{violation}");
+}
+
+#[test]
+fn every_broken_invariant_of_an_entity_is_named() {
+    let section = Arc::new(CriticalSection {
+        id: "section".into(),
+        owner: InstanceId::trusted("owner"),
+        execution: ExecutionId::new("execution"),
+        entities: vec![InstanceId::trusted("@a@1")],
+    });
+    let request = LockRequest {
+        section: section.clone(),
+        position: 0,
+    };
+    check_entity("INV-10", |it| {
+        it.queue.push_back(Queued::Lock(request.clone()));
+    });
+    check_entity("INV-11", |it| it.owner_lane.push_back(operation()));
+    check_entity("INV-12", |it| {
+        let scheduled = Scheduled {
+            due: START,
+            operation: operation(),
+            sender: None,
+        };
+        it.scheduled.insert(1, scheduled);
+    });
+
+    // A request may wait behind an operation or a lock, and its owner have a lane.
+    let mut locked = Entity::new(START);
+    locked.lock = Some(section);
+    locked.owner_lane.push_back(operation());
+    locked.queue.push_back(Queued::Lock(request.clone()));
+    assert_eq!(invariants::check_entity(&locked), Ok(()));
+    let mut behind = Entity::new(START);
+    behind.queue.push_back(Queued::Operation(operation()));
+    behind.queue.push_back(Queued::Lock(request));
+    assert_eq!(invariants::check_entity(&behind), Ok(()));
 }

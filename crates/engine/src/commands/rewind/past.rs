@@ -11,7 +11,8 @@ use crate::history::read::{ChildCreated, Stored, read};
 /// What a history says of what was asked for and answered; numbers are places in it.
 #[derive(Debug, Default)]
 pub(super) struct Past {
-    started: BTreeMap<usize, Timestamp>,
+    /// Place of ExecutionStarted, its time and the time it was scheduled for.
+    started: Option<(usize, Timestamp, Option<Timestamp>)>,
     removed: BTreeSet<usize>,
     /// Without a result, by action id.
     pub(super) activities: BTreeMap<i32, Vec<Scheduled>>,
@@ -57,9 +58,10 @@ impl Past {
 
     fn take(&mut self, place: usize, event: Stored) {
         match event {
-            Stored::Started(began) => {
-                self.started.insert(place, began);
-            }
+            Stored::Started {
+                at,
+                scheduled_start,
+            } => self.started = Some((place, at, scheduled_start)),
             Stored::Completed => {
                 self.removed.insert(place);
             }
@@ -133,16 +135,19 @@ impl Past {
     pub(super) fn kept<'a>(
         &'a self,
         events: &'a [Bytes],
-        mut started: impl FnMut(Timestamp) -> Bytes + 'a,
+        started: impl Fn(Timestamp, Option<Timestamp>) -> Bytes + 'a,
     ) -> impl Iterator<Item = Bytes> + 'a {
         events.iter().enumerate().filter_map(move |(place, event)| {
             if self.removed.contains(&place) {
                 return None;
             }
-            Some(match self.started.get(&place) {
-                Some(began) => started(*began),
-                None => event.clone(),
+            Some(match self.started {
+                Some((it, at, scheduled)) if it == place => started(at, scheduled),
+                _ => event.clone(),
             })
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

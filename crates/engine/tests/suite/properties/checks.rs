@@ -155,7 +155,7 @@ fn history_only_grows(
     }
 }
 
-/// SYS-17: a rewound history is the old one without failures, what they were of, and the end; the same things started it.
+/// SYS-21: a rewound history is the old one without failures, what they were of, and the end; the same things started it.
 fn rewinding_removes_failures_alone(
     before: &MemTables,
     key: &InstanceKey,

@@ -57,7 +57,7 @@ impl Cause {
     }
 }
 
-/// SYS-15, first half: what was done leaves the front; the rest keeps its order, and what is new comes after it.
+/// SYS-19, first half: what was done leaves the front; the rest keeps its order, and what is new comes after it.
 fn operations_stay_in_order(key: &InstanceKey, old: &Entity, new: Option<&Entity>, cause: Cause) {
     let done = match cause {
         Cause::Batch(done) => done,
@@ -94,7 +94,7 @@ fn is_same(one: &Operation, other: &Operation) -> bool {
     one == other || asked_again && one.request_id == other.request_id
 }
 
-/// SYS-15, second half: an operation that is scheduled waits until it is due.
+/// SYS-19, second half: an operation that is scheduled waits until it is due.
 fn nothing_is_released_early(
     key: &InstanceKey,
     old: &Entity,
@@ -107,7 +107,7 @@ fn nothing_is_released_early(
     }
 }
 
-/// SYS-16: nothing touches the state of an entity but a batch that was committed, and a purge.
+/// SYS-20: nothing touches the state of an entity but a batch that was committed, and a purge.
 fn state_changes_by_batches_alone(
     key: &InstanceKey,
     old: &Entity,

@@ -14,7 +14,7 @@ use super::world::World;
 impl World {
     /// Nothing is lost any more and workers only wait; ends when there is nothing left to do.
     pub(crate) fn heal(&mut self) {
-        for _ in 0..500 {
+        for _ in 0..120 {
             if self.nothing_outstanding() {
                 return;
             }

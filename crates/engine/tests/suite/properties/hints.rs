@@ -49,7 +49,9 @@ impl Hints {
                 self.operations.retain(|(key, seq, _)| !is_due(key, *seq));
             }
             Command::ExpireEntities(keys) => {
-                self.expiries.retain(|(key, _)| !keys.contains(key));
+                let clock = tables.partition.clock;
+                let fired = |key: &InstanceKey, at: &Timestamp| keys.contains(key) && *at <= clock;
+                self.expiries.retain(|(key, at)| !fired(key, at));
             }
             _ => {}
         }

@@ -28,12 +28,12 @@ use crate::support::Cluster;
 use step::Step;
 use world::World;
 
-/// `PROPTEST_CASES` sets how many cases are tried in all.
+/// `PROPTEST_CASES` sets how many cases are tried: half as many for each property.
 fn config() -> ProptestConfig {
     let all = ProptestConfig::default().cases;
     ProptestConfig {
         failure_persistence: None,
-        cases: (all / 4).max(1),
+        cases: (all / 2).max(1),
         ..ProptestConfig::default()
     }
 }

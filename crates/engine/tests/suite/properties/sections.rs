@@ -18,7 +18,7 @@ pub(super) struct Sections {
 }
 
 impl Sections {
-    /// SYS-14: from its grant until it leaves or ends, an execution holds every entity that it has not left.
+    /// SYS-18: from its grant until it leaves or ends, an execution holds every entity that it has not left.
     pub(super) fn check(&mut self, before: &MemTables, cluster: &Cluster, command: &Command) {
         if let Command::Purge { targets } = command {
             let locked = targets.iter().filter_map(|target| {

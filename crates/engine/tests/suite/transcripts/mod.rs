@@ -47,6 +47,7 @@ transcripts! {
     refused_actions
     request_retries
     rewind_after_retries
+    rewind_of_a_scheduled_instance
     rewind_of_the_orchestrators_own_failure
     rewind_of_what_can_never_be
     rewind_with_activities_still_running

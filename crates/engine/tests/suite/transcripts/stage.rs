@@ -269,8 +269,8 @@ impl Stage {
     /// Every entity whose record may go, by partition.
     fn expired(&self) -> BTreeMap<usize, Vec<InstanceKey>> {
         self.of_entities(|key, entity| {
-            let gone = entity.expires_at().is_some_and(|at| at <= self.cluster.now);
-            if gone { vec![key.clone()] } else { Vec::new() }
+            let goes = entity.may_go(self.cluster.now);
+            if goes { vec![key.clone()] } else { Vec::new() }
         })
     }
 
