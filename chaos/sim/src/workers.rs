@@ -78,7 +78,7 @@ impl Worker {
             };
             match item {
                 Claimed::Turn { token, turn } => {
-                    let past = history::decode_framed(&turn.past);
+                    let past = history::decode_framed(turn.past.inline());
                     let new: Result<Vec<Entry>, String> =
                         turn.new.iter().cloned().map(history::decode).collect();
                     let (past, new) = match (past, new) {

@@ -61,12 +61,34 @@ pub fn turn_effect(key: &InstanceKey, instance: &Instance, now: Timestamp) -> Op
 pub struct Turn {
     /// The instance, as it will be while the turn is out.
     pub context: TurnContext,
-    /// Committed history, framed, in order.
-    pub past: Vec<Bytes>,
+    /// Committed history.
+    pub past: Past,
     /// New events after OrchestratorStarted, not framed.
     pub new: Vec<Bytes>,
     /// Encoded `OrchestrationTraceContext` of this generation.
     pub trace: Option<Bytes>,
+    /// Encoded `TraceContext` of whoever started the instance.
+    pub parent_trace: Option<Bytes>,
+}
+
+/// The committed history of a turn.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Past {
+    /// Framed, in order.
+    Inline(Vec<Bytes>),
+    /// Left in its rows: the worker streams it.
+    Streamed,
+}
+
+impl Past {
+    /// What goes into the work item.
+    #[must_use]
+    pub fn inline(&self) -> &[Bytes] {
+        match self {
+            Self::Inline(runs) => runs,
+            Self::Streamed => &[],
+        }
+    }
 }
 
 /// What a turn's answer is judged against.
@@ -98,12 +120,16 @@ pub struct TurnContext {
 
 /// Takes the next turn of an instance out of the state, or `None` if it has none to offer at `now`.
 ///
+/// A history above [`limits::INLINE_HISTORY_BYTES_MAX`] is not even read for a worker with `history_streaming`: the cost
+/// of a turn then depends on what is new alone.
+///
 /// # Errors
 /// [`TableFault`] if the history cannot be read.
 pub fn take_turn(
     tables: &mut dyn Tables,
     key: &InstanceKey,
     now: Timestamp,
+    history_streaming: bool,
 ) -> Result<Option<Turn>, TableFault> {
     let now = now.max(tables.partition().clock);
     let Some(instance) = tables.instance(key)? else {
@@ -144,16 +170,25 @@ pub fn take_turn(
         history_events: instance.history.events,
     };
     let trace = instance.trace.clone();
+    let parent_trace = instance.parent_trace.clone();
     let rewound = instance.rewound;
-    let mut past = committed_history(tables, key)?.expect("the instance exists");
-    if rewound {
-        past = without_rewinds(past)?;
-    }
+    let long = context.history_bytes > limits::INLINE_HISTORY_BYTES_MAX as u64;
+    let past = if history_streaming && long {
+        Past::Streamed
+    } else {
+        let past = committed_history(tables, key)?.expect("the instance exists");
+        Past::Inline(if rewound {
+            without_rewinds(past)?
+        } else {
+            past
+        })
+    };
     Ok(Some(Turn {
         context,
         past,
         new,
         trace,
+        parent_trace,
     }))
 }
 

@@ -6,7 +6,6 @@
 use bytes::Bytes;
 use longhaul_engine::InstanceKey;
 use longhaul_engine::dispatch::Turn;
-use longhaul_engine::history::Frames;
 use longhaul_partition::Claimed;
 use longhaul_proto::sidecar::history_event::EventType;
 use longhaul_proto::sidecar::{HistoryEvent, OrchestrationTraceContext, TraceContext};
@@ -23,9 +22,6 @@ pub const CALLER: &str = "longhaul::spans::caller";
 /// Target of the event that tells of a work item on its way to a worker: what it is, when it was queued as
 /// `queued_nanos` since 1970, and the trace context it belongs to as `traceparent`.
 pub const DELIVERED: &str = "longhaul::spans::delivered";
-
-/// Events looked at to find the one that began an execution; it is the second.
-const BEGINNING_EVENTS: usize = 8;
 
 /// The message of this call carries `context`.
 pub(crate) fn caller(context: Option<&TraceContext>) {
@@ -103,19 +99,8 @@ fn scheduled_context(event: &Bytes) -> Option<String> {
 /// The span that the SDK keeps for the orchestration, in the trace of whoever started it; before there is one, the span
 /// of the start.
 fn context_of_turn(turn: &Turn) -> Option<String> {
-    let committed = turn.past.first().cloned().map(Frames::new);
-    let committed = committed.into_iter().flatten().map_while(Result::ok);
-    let mut events = committed
-        .chain(turn.new.iter().cloned())
-        .take(BEGINNING_EVENTS);
-    let started =
-        events.find_map(
-            |event| match HistoryEvent::decode(event).ok()?.event_type? {
-                EventType::ExecutionStarted(started) => Some(started),
-                _ => None,
-            },
-        )?;
-    let parent = started.parent_trace_context?.trace_parent;
+    let parent = TraceContext::decode(turn.parent_trace.clone()?).ok()?;
+    let parent = parent.trace_parent;
     let own = turn.trace.clone();
     let own = own.and_then(|trace| OrchestrationTraceContext::decode(trace).ok());
     match own.and_then(|own| own.span_id) {
@@ -145,9 +130,7 @@ fn time_of(event: &Bytes) -> Option<i128> {
 
 #[cfg(test)]
 mod tests {
-    use bytes::BytesMut;
-    use longhaul_engine::dispatch::TurnContext;
-    use longhaul_engine::history::{event, frame};
+    use longhaul_engine::dispatch::{Past, TurnContext};
     use longhaul_proto::sidecar::{ExecutionStartedEvent, TaskScheduledEvent};
     use longhaul_types::{ExecutionId, HubId, InstanceId};
 
@@ -188,11 +171,7 @@ mod tests {
         }))
     }
 
-    fn turn(past: &[Bytes], new: &[Bytes], span: Option<&str>) -> Turn {
-        let mut framed = BytesMut::new();
-        for event in past {
-            frame(&mut framed, event);
-        }
+    fn turn(parent: Option<&str>, span: Option<&str>) -> Turn {
         let trace = span.map(|span| OrchestrationTraceContext {
             span_id: Some(span.to_owned()),
             span_start_time: None,
@@ -208,24 +187,19 @@ mod tests {
                 version: None,
                 tags: None,
                 parent: None,
-                history_bytes: framed.len() as u64,
-                history_events: past.len() as u64,
+                history_bytes: 0,
+                history_events: 0,
             },
-            past: vec![framed.freeze()],
-            new: new.to_vec(),
+            past: Past::Streamed,
+            new: Vec::new(),
             trace: trace.map(|trace| trace.encode_to_vec().into()),
+            parent_trace: parent.map(|parent| context(parent).encode_to_vec().into()),
         }
     }
 
     #[test]
     fn turn_belongs_to_the_span_of_its_orchestration_or_else_to_its_start() {
-        let began = event::orchestrator_started(NOW);
         let own = "00-0af7651916cd43dd8448eb211c80319c-00f067aa0ba902b7-01";
-        let first = turn(&[], &[started(Some(START), None)], None);
-        assert_eq!(context_of_turn(&first).as_deref(), Some(START));
-        let raised = event::event_raised(NOW, "go", None);
-        let later =
-            |start: Bytes, span| turn(&[began.clone(), start], std::slice::from_ref(&raised), span);
         for (start, span, expected) in [
             (Some(START), Some("00f067aa0ba902b7"), Some(own)),
             (Some(START), Some("not a span"), Some(START)),
@@ -233,14 +207,17 @@ mod tests {
             (None, Some("00f067aa0ba902b7"), None),
             (Some("malformed"), Some("00f067aa0ba902b7"), None),
         ] {
-            let turn = later(started(start, None), span);
+            let turn = turn(start, span);
             assert_eq!(
                 context_of_turn(&turn).as_deref(),
                 expected,
                 "{start:?} {span:?}"
             );
         }
-        let damaged = turn(&[Bytes::from_static(b"x")], &[], None);
+        let damaged = Turn {
+            parent_trace: Some(Bytes::from_static(b"x")),
+            ..turn(None, None)
+        };
         assert_eq!(context_of_turn(&damaged), None);
     }
 

@@ -23,12 +23,11 @@ use tonic::Status;
 use crate::meters::Meters;
 use crate::spans;
 use crate::status;
-use crate::work_item::{PastEvents, encode_activity, encode_batch, encode_turn, health_ping};
+use crate::work_item::{encode_activity, encode_batch, encode_turn, health_ping};
 
 /// The response stream of GetWorkItems, over a source of claimed work.
 pub struct WorkerStream<S = Session> {
     source: S,
-    history_streaming: bool,
     stage: Stage,
     silence: Silence,
     meters: Arc<Meters>,
@@ -42,16 +41,10 @@ enum Stage {
 }
 
 impl<S> WorkerStream<S> {
-    pub(crate) fn new(
-        source: S,
-        history_streaming: bool,
-        health_ping_interval: Duration,
-        meters: Arc<Meters>,
-    ) -> Self {
+    pub(crate) fn new(source: S, health_ping_interval: Duration, meters: Arc<Meters>) -> Self {
         meters.worker_streams.increment(1);
         Self {
             source,
-            history_streaming,
             stage: Stage::Opening,
             silence: Silence::new(health_ping_interval),
             meters,
@@ -62,15 +55,7 @@ impl<S> WorkerStream<S> {
         match claimed {
             Claimed::Turn { token, turn } => {
                 self.meters.turns.increment(1);
-                let history = turn.context.history_bytes;
-                let past = if self.history_streaming
-                    && history > limits::INLINE_HISTORY_BYTES_MAX as u64
-                {
-                    PastEvents::Streamed
-                } else {
-                    PastEvents::Inline
-                };
-                let item = encode_turn(&turn, &token, past);
+                let item = encode_turn(&turn, &token);
                 if item.0.len() > limits::WORK_ITEM_BYTES_MAX {
                     tracing::warn!(
                         instance = %turn.context.key.id,

@@ -1,5 +1,6 @@
 //! How much of an inbox one turn gets, and where a long history goes.
 
+use longhaul_engine::dispatch::{Past, take_turn};
 use longhaul_engine::history::event;
 use longhaul_engine::turn::{Action, Answer};
 use longhaul_engine::{Command, Reply};
@@ -101,6 +102,35 @@ fn a_long_history_is_sealed_into_rows_and_reads_as_one() {
 }
 
 #[test]
+fn a_long_history_stays_unread_for_workers_that_stream_it_and_for_no_others() {
+    let mut cluster = Cluster::new(1);
+    cluster.create("x", "Job");
+    cluster.turn("x", vec![]);
+    let limit = limits::INLINE_HISTORY_BYTES_MAX;
+    raise(&mut cluster, "x", "Next", Some(&vec![b'1'; limit / 2]));
+    cluster.turn("x", vec![]);
+    raise(&mut cluster, "x", "Next", Some(&vec![b'1'; limit / 4]));
+    let key = Cluster::key("x");
+    let now = cluster.now;
+    let short = take_turn(&mut cluster.partitions[0], &key, now, true).expect("readable");
+    let short = short.expect("ready");
+    let bytes: usize = short.past.inline().iter().map(bytes::Bytes::len).sum();
+    assert_eq!(bytes as u64, short.context.history_bytes);
+
+    cluster.answer(&short, Answer::default());
+    raise(&mut cluster, "x", "Next", Some(&vec![b'1'; limit / 2]));
+    cluster.turn("x", vec![]);
+    raise(&mut cluster, "x", "Next", None);
+    cluster.partitions[0].history.clear();
+    let mut take = |streaming| take_turn(&mut cluster.partitions[0], &key, now, streaming);
+    let long = take(true).expect("its rows are not read").expect("ready");
+    assert!(long.context.history_bytes > limit as u64);
+    assert_eq!(long.past, Past::Streamed);
+    assert_eq!(long.new.len(), 1);
+    take(false).expect_err("its rows are read");
+}
+
+#[test]
 fn a_turn_of_an_instance_with_a_damaged_history_is_a_fault() {
     let mut cluster = Cluster::new(1);
     cluster.create("x", "Job");
@@ -114,7 +144,7 @@ fn a_turn_of_an_instance_with_a_damaged_history_is_a_fault() {
     cluster.partitions[0].history.clear();
     let key = Cluster::key("x");
     let now = cluster.now;
-    let taken = longhaul_engine::dispatch::take_turn(&mut cluster.partitions[0], &key, now);
+    let taken = take_turn(&mut cluster.partitions[0], &key, now, false);
     let fault = taken.expect_err("a row is missing");
     assert!(fault.to_string().contains("history"), "{fault}");
 }

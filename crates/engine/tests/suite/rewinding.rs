@@ -91,7 +91,13 @@ fn workers_never_see_that_a_history_was_rewound() {
     let whole = cluster.history("long");
     let turn = cluster.take("long").expect("a turn out of nothing");
     assert!(turn.new.is_empty() && turn.context.dispatched == 1);
-    let past: Vec<_> = turn.past.into_iter().flat_map(decode_framed).collect();
+    let past: Vec<_> = turn
+        .past
+        .inline()
+        .iter()
+        .cloned()
+        .flat_map(decode_framed)
+        .collect();
     assert_eq!(past, whole[..whole.len() - 1]);
 
     // Nor that it was rewound long ago, whatever has come since; the next generation knows nothing of it.
@@ -100,7 +106,13 @@ fn workers_never_see_that_a_history_was_rewound() {
     let event = event::event_raised(cluster.now, "Go", None);
     cluster.apply(0, Command::RaiseEvent { key, event });
     let turn = cluster.take("long").expect("ready");
-    let past: Vec<_> = turn.past.into_iter().flat_map(decode_framed).collect();
+    let past: Vec<_> = turn
+        .past
+        .inline()
+        .iter()
+        .cloned()
+        .flat_map(decode_framed)
+        .collect();
     assert!(
         past.iter()
             .all(|event| kind_name(event) != "ExecutionRewound")

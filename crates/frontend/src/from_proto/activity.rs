@@ -11,12 +11,12 @@ use crate::refusals::rows::ACTIVITY_RESULT;
 /// error, and the orchestration would wait for ever.
 pub(crate) fn activity_result(
     response: ActivityResponse,
-    payload_bytes_max: usize,
+    limits: &Limits,
 ) -> ActivityResult {
     if let Some(failure) = response.failure_details {
         return ActivityResult::Failed(failure.encode_to_vec().into());
     }
-    match ACTIVITY_RESULT.payload(response.result, payload_bytes_max) {
+    match ACTIVITY_RESULT.payload(response.result, limits) {
         Ok(result) => ActivityResult::Completed(result),
         Err(refusal) => {
             let failure = event::failure_details("PayloadTooLarge", &refusal.to_string());

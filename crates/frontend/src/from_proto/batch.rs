@@ -19,18 +19,18 @@ use crate::refusals::rows::{
 };
 use crate::refusals::rules::{ACTION_UNKNOWN, RESULT_UNKNOWN};
 
-pub(crate) fn batch_answer(result: EntityBatchResult, payload_bytes_max: usize) -> BatchAnswer {
+pub(crate) fn batch_answer(result: EntityBatchResult, limits: &Limits) -> BatchAnswer {
     let results = result
         .results
         .into_iter()
-        .map(|result| operation_result(result.result_type, payload_bytes_max))
+        .map(|result| operation_result(result.result_type, limits))
         .collect();
     let actions: Result<Vec<_>, Refusal> = result
         .actions
         .into_iter()
-        .map(|action| entity_action(action, payload_bytes_max))
+        .map(|action| entity_action(action, limits))
         .collect();
-    let state = BATCH_STATE.payload(result.entity_state, payload_bytes_max);
+    let state = BATCH_STATE.payload(result.entity_state, limits);
     match (actions, state) {
         (Ok(actions), Ok(state)) => BatchAnswer {
             results,
@@ -48,12 +48,12 @@ pub(crate) fn batch_answer(result: EntityBatchResult, payload_bytes_max: usize) 
 
 fn operation_result(
     result: Option<operation_result::ResultType>,
-    payload_bytes_max: usize,
+    limits: &Limits,
 ) -> OperationResult {
     use operation_result::ResultType as Kind;
     match result {
         Some(Kind::Success(success)) => {
-            match BATCH_RESULT.payload(success.result, payload_bytes_max) {
+            match BATCH_RESULT.payload(success.result, limits) {
                 Ok(result) => OperationResult::Completed(result),
                 Err(refusal) => OperationResult::Failed(failure(&refusal)),
             }
@@ -68,21 +68,21 @@ fn operation_result(
 
 fn entity_action(
     action: OperationAction,
-    payload_bytes_max: usize,
+    limits: &Limits,
 ) -> Result<EntityAction, Refusal> {
     use OperationActionType as Kind;
     match action.operation_action_type {
         Some(Kind::SendSignal(signal)) => Ok(EntityAction::Signal {
             target: signal.instance_id,
             operation: signal.name,
-            input: BATCH_SIGNAL_INPUT.payload(signal.input, payload_bytes_max)?,
+            input: BATCH_SIGNAL_INPUT.payload(signal.input, limits)?,
             scheduled: BATCH_SIGNAL_AT.timestamp_if_any(signal.scheduled_time)?,
         }),
         Some(Kind::StartNewOrchestration(start)) => Ok(EntityAction::Start {
             instance: start.instance_id,
             name: start.name,
             version: start.version,
-            input: BATCH_START_INPUT.payload(start.input, payload_bytes_max)?,
+            input: BATCH_START_INPUT.payload(start.input, limits)?,
             scheduled: BATCH_START_AT.timestamp_if_any(start.scheduled_time)?,
             trace: encoded(start.parent_trace_context),
         }),

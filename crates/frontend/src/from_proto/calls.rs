@@ -15,10 +15,10 @@ pub(crate) fn raise_event(
     key: InstanceKey,
     request: RaiseEventRequest,
     now: Timestamp,
-    payload_bytes_max: usize,
+    limits: &Limits,
 ) -> Result<Command, Refusal> {
     let name = EVENT_NAME.name(request.name)?;
-    let input = EVENT_INPUT.payload(request.input, payload_bytes_max)?;
+    let input = EVENT_INPUT.payload(request.input, limits)?;
     let event = event::event_raised(now, &name, input.as_deref());
     Ok(Command::RaiseEvent { key, event })
 }
@@ -26,9 +26,9 @@ pub(crate) fn raise_event(
 pub(crate) fn terminate(
     key: InstanceKey,
     request: TerminateRequest,
-    payload_bytes_max: usize,
+    limits: &Limits,
 ) -> Result<Command, Refusal> {
-    let output = TERMINATE_OUTPUT.payload(request.output, payload_bytes_max)?;
+    let output = TERMINATE_OUTPUT.payload(request.output, limits)?;
     Ok(Command::Terminate {
         key,
         output,
@@ -39,27 +39,27 @@ pub(crate) fn terminate(
 pub(crate) fn suspend(
     key: InstanceKey,
     request: SuspendRequest,
-    payload_bytes_max: usize,
+    limits: &Limits,
 ) -> Result<Command, Refusal> {
-    let reason = REASON.payload(request.reason, payload_bytes_max)?;
+    let reason = REASON.payload(request.reason, limits)?;
     Ok(Command::Suspend { key, reason })
 }
 
 pub(crate) fn resume(
     key: InstanceKey,
     request: ResumeRequest,
-    payload_bytes_max: usize,
+    limits: &Limits,
 ) -> Result<Command, Refusal> {
-    let reason = REASON.payload(request.reason, payload_bytes_max)?;
+    let reason = REASON.payload(request.reason, limits)?;
     Ok(Command::Resume { key, reason })
 }
 
 /// Why an instance is rewound.
 pub(crate) fn rewind_reason(
     request: RewindInstanceRequest,
-    payload_bytes_max: usize,
+    limits: &Limits,
 ) -> Result<Option<Bytes>, Refusal> {
-    REASON.payload(request.reason, payload_bytes_max)
+    REASON.payload(request.reason, limits)
 }
 
 #[cfg(test)]

@@ -28,7 +28,7 @@ pub(crate) fn create_instance(
     request: CreateInstanceRequest,
     hub: HubId,
     now: Timestamp,
-    payload_bytes_max: usize,
+    limits: &Limits,
     fresh: &mut dyn FnMut() -> ExecutionId,
 ) -> Result<NewInstance, Refusal> {
     let request_fingerprint = fingerprint(&request);
@@ -54,7 +54,7 @@ pub(crate) fn create_instance(
         execution,
         name: START_NAME.name(request.name)?.into(),
         version: request.version.map(Into::into),
-        input: START_INPUT.payload(request.input, payload_bytes_max)?,
+        input: START_INPUT.payload(request.input, limits)?,
         // Source: the JavaScript SDK always sends the field, 1970 if the caller gave none.
         scheduled_start: scheduled_start.filter(|start| *start > now),
         tags: START_TAGS.tags(request.tags)?.map(Into::into),

@@ -45,12 +45,12 @@ pub(crate) fn signal(
     request: SignalEntityRequest,
     hub: HubId,
     now: Timestamp,
-    payload_bytes_max: usize,
+    limits: &Limits,
     fresh: impl FnOnce() -> [u8; 16],
 ) -> Result<Signal, Refusal> {
     let key = ENTITY_ID.entity(hub, &request.instance_id)?;
     let operation = SIGNAL_NAME.name(request.name)?;
-    SIGNAL_INPUT.fits(request.input.as_deref(), payload_bytes_max)?;
+    SIGNAL_INPUT.fits(request.input.as_deref(), limits)?;
     SIGNAL_REQUEST.short(&request.request_id)?;
     SIGNAL_REQUESTED.timestamp_if_any(request.request_time)?;
     let scheduled = SIGNAL_AT.timestamp_if_any(request.scheduled_time)?;

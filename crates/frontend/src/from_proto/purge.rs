@@ -118,11 +118,11 @@ pub(crate) struct Skip {
 pub(crate) fn skip(
     request: SkipGracefulOrchestrationTerminationsRequest,
     hub: HubId,
-    payload_bytes_max: usize,
+    limits: &Limits,
 ) -> Result<Skip, Refusal> {
     let batch = SKIP.present(request.instance_batch)?;
     SKIP_BATCH.count(&BATCH_COUNT, batch.instance_ids.len())?;
-    let reason = SKIP_REASON.payload(request.reason, payload_bytes_max)?;
+    let reason = SKIP_REASON.payload(request.reason, limits)?;
     let instances = batch.instance_ids.into_iter().map(|id| {
         let key = InstanceId::parse(&id).ok();
         (id, key.map(|id| InstanceKey::new(hub, id)))

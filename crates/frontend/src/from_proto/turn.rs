@@ -31,17 +31,17 @@ use crate::refusals::rules::{
 pub(crate) fn answer(
     response: OrchestratorResponse,
     now: Timestamp,
-    payload_bytes_max: usize,
+    limits: &Limits,
 ) -> Answer {
     let first_part = is_first_part(&response);
     let mut actions: Vec<Decided> = response
         .actions
         .into_iter()
-        .map(|action| decided(action, now, payload_bytes_max))
+        .map(|action| decided(action, now, limits))
         .collect();
     let mut refuse = |refusal: Refusal| actions.push(refused(refusal.to_string()));
     let custom_status = TURN_STATUS
-        .payload(response.custom_status, payload_bytes_max)
+        .payload(response.custom_status, limits)
         .unwrap_or_else(|refusal| {
             refuse(refusal);
             None
@@ -78,10 +78,10 @@ fn is_first_part(response: &OrchestratorResponse) -> bool {
     response.chunk_index.is_none_or(|index| index <= 0)
 }
 
-fn decided(action: OrchestratorAction, now: Timestamp, payload_bytes_max: usize) -> Decided {
+fn decided(action: OrchestratorAction, now: Timestamp, limits: &Limits) -> Decided {
     let id = action.id;
     let action = match action.orchestrator_action_type {
-        Some(kind) => self::action(kind, now, payload_bytes_max),
+        Some(kind) => self::action(kind, now, limits),
         None => Err(TURN_ACTION.refuse(&ACTION_UNKNOWN, id)),
     };
     Decided {
@@ -93,14 +93,14 @@ fn decided(action: OrchestratorAction, now: Timestamp, payload_bytes_max: usize)
 fn action(
     kind: OrchestratorActionType,
     now: Timestamp,
-    payload_bytes_max: usize,
+    limits: &Limits,
 ) -> Result<Action, Refusal> {
     use OrchestratorActionType as Kind;
     Ok(match kind {
         Kind::ScheduleTask(task) => Action::ScheduleTask {
             name: task.name,
             version: task.version,
-            input: TASK_INPUT.payload(task.input, payload_bytes_max)?,
+            input: TASK_INPUT.payload(task.input, limits)?,
             tags: task.tags,
             trace: encoded(task.parent_trace_context),
         },
@@ -116,7 +116,7 @@ fn action(
             instance: child.instance_id,
             name: child.name,
             version: child.version,
-            input: CHILD_INPUT.payload(child.input, payload_bytes_max)?,
+            input: CHILD_INPUT.payload(child.input, limits)?,
             tags: child.tags,
             trace: encoded(child.parent_trace_context),
         },
@@ -125,7 +125,7 @@ fn action(
             if instance.starts_with('@') {
                 return Err(SEND_TARGET.refuse(&EVENT_TO_ENTITY, format_args!("'{instance}'")));
             }
-            let data = SEND_DATA.payload(event.data, payload_bytes_max)?;
+            let data = SEND_DATA.payload(event.data, limits)?;
             Action::SendEvent {
                 instance,
                 name: event.name,
@@ -134,11 +134,11 @@ fn action(
         }
         Kind::TerminateOrchestration(terminate) => Action::Terminate {
             instance: terminate.instance_id,
-            reason: END_REASON.payload(terminate.reason, payload_bytes_max)?,
+            reason: END_REASON.payload(terminate.reason, limits)?,
             recurse: terminate.recurse,
         },
-        Kind::CompleteOrchestration(complete) => completion(complete, now, payload_bytes_max)?,
-        Kind::SendEntityMessage(message) => entities::entity_message(message, payload_bytes_max)?,
+        Kind::CompleteOrchestration(complete) => completion(complete, now, limits)?,
+        Kind::SendEntityMessage(message) => entities::entity_message(message, limits)?,
         Kind::RewindOrchestration(_) => return Err(REWIND_ACTION.refuse(&ACTION_UNAVAILABLE, "")),
     })
 }
@@ -146,10 +146,10 @@ fn action(
 fn completion(
     complete: CompleteOrchestrationAction,
     now: Timestamp,
-    payload_bytes_max: usize,
+    limits: &Limits,
 ) -> Result<Action, Refusal> {
     let number = complete.orchestration_status;
-    let result = END_RESULT.payload(complete.result, payload_bytes_max)?;
+    let result = END_RESULT.payload(complete.result, limits)?;
     if number == OrchestrationStatus::ContinuedAsNew as i32 {
         let carryover = complete.carryover_events.into_iter();
         return Ok(Action::ContinueAsNew {

@@ -30,11 +30,9 @@ pub(super) fn call(
         worker_id,
         config.work_items_per_stream,
     )?;
-    let history_streaming = spec.capabilities.history_streaming;
     let session = service.dependencies.partitions.sessions().open(spec);
     Ok(WorkerStream::new(
         session,
-        history_streaming,
         config.health_ping_interval,
         Arc::clone(&service.meters),
     ))

@@ -29,7 +29,7 @@ use longhaul_proto::raw::EncodedWorkItem;
 pub(crate) use activity::encode_activity;
 pub(crate) use batch::encode_batch;
 pub(crate) use fields::MalformedEvent;
-pub(crate) use turn::{PastEvents, encode_turn};
+pub(crate) use turn::encode_turn;
 
 /// Field of the completion token in `WorkItem`.
 const TOKEN: u32 = 10;

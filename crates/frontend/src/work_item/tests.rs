@@ -3,7 +3,7 @@
 use bytes::{Bytes, BytesMut};
 use longhaul_engine::InstanceKey;
 use longhaul_engine::batch::{Batch, BatchContext};
-use longhaul_engine::dispatch::{Turn, TurnContext};
+use longhaul_engine::dispatch::{Past, Turn, TurnContext};
 use longhaul_engine::history::{event, frame};
 use longhaul_engine::instance::Activity;
 use longhaul_proto::sidecar::history_event::EventType;
@@ -49,7 +49,7 @@ struct Parts {
 }
 
 impl Parts {
-    fn turn(&self) -> Turn {
+    fn turn(&self, streamed: bool) -> Turn {
         let runs = self.past.iter().map(|run| {
             let mut framed = BytesMut::new();
             for event in run {
@@ -72,7 +72,11 @@ impl Parts {
                 history_bytes: past.iter().map(|run| run.len() as u64).sum(),
                 history_events: 0,
             },
-            past,
+            past: if streamed {
+                Past::Streamed
+            } else {
+                Past::Inline(past)
+            },
             new: self
                 .new
                 .iter()
@@ -82,14 +86,14 @@ impl Parts {
                 .trace
                 .as_ref()
                 .map(|trace| trace.encode_to_vec().into()),
+            parent_trace: None,
         }
     }
 
-    fn expected(&self, past: PastEvents) -> WorkItem {
+    fn expected(&self, streamed: bool) -> WorkItem {
         let started = EventType::OrchestratorStarted(OrchestratorStartedEvent {});
         let mut new_events = vec![history_event(-1, self.started_at, started)];
         new_events.extend(self.new.clone());
-        let streamed = past == PastEvents::Streamed;
         let request = OrchestratorRequest {
             instance_id: self.id.clone(),
             execution_id: Some(self.execution.clone()),
@@ -113,12 +117,12 @@ impl Parts {
     }
 
     fn check(&self) {
-        for past in [PastEvents::Inline, PastEvents::Streamed] {
-            let got = encode_turn(&self.turn(), &self.token, past);
+        for streamed in [false, true] {
+            let got = encode_turn(&self.turn(streamed), &self.token);
             assert_eq!(
                 got.0,
-                self.expected(past).encode_to_vec(),
-                "{self:?} {past:?}"
+                self.expected(streamed).encode_to_vec(),
+                "{self:?} {streamed}"
             );
         }
     }

@@ -1,7 +1,7 @@
 //! A turn as an `OrchestratorRequest`.
 
 use bytes::{BufMut, Bytes, BytesMut};
-use longhaul_engine::dispatch::Turn;
+use longhaul_engine::dispatch::{Past, Turn};
 use longhaul_engine::history::event::INBOUND;
 use longhaul_engine::history::wire::{
     put_bytes, put_int32, put_message, put_string_value, put_text, put_timestamp,
@@ -23,26 +23,14 @@ const ENTITY_PARAMETERS: [u8; 4] = [5 << 3 | 2, 2, 1 << 3 | 2, 0];
 /// `requiresHistoryStreaming: true`, field 6.
 const REQUIRES_HISTORY_STREAMING: [u8; 2] = [6 << 3, 1];
 
-/// How the worker gets the committed history.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum PastEvents {
-    /// In the work item.
-    Inline,
-    /// By streaming it.
-    Streamed,
-}
-
 /// The work item that hands `turn` to a worker.
-pub(crate) fn encode_turn(turn: &Turn, token: &str, past: PastEvents) -> EncodedWorkItem {
+pub(crate) fn encode_turn(turn: &Turn, token: &str) -> EncodedWorkItem {
     let context = &turn.context;
     let (id, execution) = (context.key.id.as_str(), context.execution.as_str());
-    let past_runs: &[Bytes] = match past {
-        PastEvents::Inline => &turn.past,
-        PastEvents::Streamed => &[],
-    };
-    let streamed: &[u8] = match past {
-        PastEvents::Inline => &[],
-        PastEvents::Streamed => &REQUIRES_HISTORY_STREAMING,
+    let past_runs = turn.past.inline();
+    let streamed: &[u8] = match turn.past {
+        Past::Inline(_) => &[],
+        Past::Streamed => &REQUIRES_HISTORY_STREAMING,
     };
     let started_len = len_of_started(context.started_at);
     let len = len_of(id.len())

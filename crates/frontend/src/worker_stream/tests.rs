@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use longhaul_engine::InstanceKey;
-use longhaul_engine::dispatch::{Turn, TurnContext};
+use longhaul_engine::dispatch::{Past, Turn, TurnContext};
 use longhaul_engine::history::event;
 use longhaul_engine::instance::Activity;
 use longhaul_proto::sidecar::WorkItem;
@@ -56,17 +56,12 @@ impl Stream for Script {
     }
 }
 
-fn stream(history_streaming: bool, steps: Vec<Step>) -> WorkerStream<Script> {
+fn stream(steps: Vec<Step>) -> WorkerStream<Script> {
     let script = Script {
         steps: steps.into(),
         pause: None,
     };
-    WorkerStream::new(
-        script,
-        history_streaming,
-        INTERVAL,
-        Arc::new(Meters::register()),
-    )
+    WorkerStream::new(script, INTERVAL, Arc::new(Meters::register()))
 }
 
 fn key() -> InstanceKey {
@@ -102,7 +97,7 @@ fn greet() -> Claimed {
     ))
 }
 
-fn turn(history_bytes: u64) -> Claimed {
+fn turn() -> Claimed {
     let turn = Turn {
         context: TurnContext {
             key: key(),
@@ -114,12 +109,13 @@ fn turn(history_bytes: u64) -> Claimed {
             version: None,
             tags: None,
             parent: None,
-            history_bytes,
+            history_bytes: 0,
             history_events: 0,
         },
-        past: vec![],
+        past: Past::Inline(vec![]),
         new: vec![],
         trace: None,
+        parent_trace: None,
     };
     Claimed::Turn {
         token: "t".into(),
@@ -139,14 +135,11 @@ fn is_ping(item: &WorkItem) -> bool {
 #[tokio::test(start_paused = true)]
 async fn a_ping_comes_at_once_and_after_every_silence() {
     let began = Instant::now();
-    let mut stream = stream(
-        false,
-        vec![
-            Step::Nothing(Duration::from_secs(20)),
-            Step::Claim(greet()),
-            Step::Nothing(Duration::from_secs(3600)),
-        ],
-    );
+    let mut stream = stream(vec![
+        Step::Nothing(Duration::from_secs(20)),
+        Step::Claim(greet()),
+        Step::Nothing(Duration::from_secs(3600)),
+    ]);
     let mut seen = Vec::new();
     for _ in 0..5 {
         let item = next(&mut stream).await;
@@ -160,37 +153,15 @@ async fn a_ping_comes_at_once_and_after_every_silence() {
 
 #[tokio::test(start_paused = true)]
 async fn items_go_out_in_the_order_they_were_claimed() {
-    let mut stream = stream(false, vec![Step::Claim(turn(0)), Step::Claim(greet())]);
+    let mut stream = stream(vec![Step::Claim(turn()), Step::Claim(greet())]);
     assert!(is_ping(&next(&mut stream).await));
     assert_eq!(next(&mut stream).await.completion_token, "t");
     assert_eq!(next(&mut stream).await.completion_token, "a");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_long_history_is_left_out_only_for_workers_that_stream_it() {
-    let long = limits::INLINE_HISTORY_BYTES_MAX as u64 + 1;
-    for (can_stream, history_bytes, expected) in [
-        (true, long, true),
-        (true, long - 1, false),
-        (false, long, false),
-    ] {
-        let mut stream = stream(can_stream, vec![Step::Claim(turn(history_bytes))]);
-        assert!(is_ping(&next(&mut stream).await));
-        match next(&mut stream).await.request {
-            Some(Request::OrchestratorRequest(request)) => {
-                assert_eq!(
-                    request.requires_history_streaming, expected,
-                    "{history_bytes}"
-                );
-            }
-            other => panic!("{other:?}"),
-        }
-    }
-}
-
-#[tokio::test(start_paused = true)]
 async fn a_drained_stream_ends_with_unavailable() {
-    let mut stream = stream(false, vec![Step::End]);
+    let mut stream = stream(vec![Step::End]);
     assert!(is_ping(&next(&mut stream).await));
     let end = stream.next().await.expect("says so").expect_err("an error");
     assert_eq!(end.code(), Code::Unavailable);
@@ -200,7 +171,7 @@ async fn a_drained_stream_ends_with_unavailable() {
 #[tokio::test(start_paused = true)]
 async fn an_item_that_cannot_be_built_ends_the_stream_with_a_fault() {
     let damaged = activity(bytes::Bytes::from_static(&[0xFF]));
-    let mut stream = stream(false, vec![Step::Claim(damaged), Step::Claim(greet())]);
+    let mut stream = stream(vec![Step::Claim(damaged), Step::Claim(greet())]);
     assert!(is_ping(&next(&mut stream).await));
     let end = stream.next().await.expect("says so").expect_err("an error");
     assert_eq!(end.code(), Code::Internal);

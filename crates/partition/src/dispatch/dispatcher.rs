@@ -24,7 +24,7 @@ use super::docket::{Docket, Place};
 use super::lane::{Class, Lane};
 use super::lease::{ActivityOut, Body, Lease};
 use super::setbacks::{Next, Patience, Setback};
-use super::{Claimed, Item, LeaseId, Ready, SessionState, Share, Tokens, WorkKind};
+use super::{Capabilities, Claimed, Item, LeaseId, Ready, SessionState, Share, Tokens, WorkKind};
 
 #[derive(Debug)]
 pub(crate) struct Dispatcher {
@@ -197,6 +197,7 @@ impl Dispatcher {
             .get(&(session.spec.hub, kind))
             .map_or(0, Lane::len);
         let limit = share.of(ready);
+        let capabilities = session.spec.capabilities;
         let mut left = limit;
         while left > 0 {
             let Some(lane) = self.lanes.get_mut(&(session.spec.hub, kind)) else {
@@ -230,7 +231,7 @@ impl Dispatcher {
                 nonce: nonce(),
             };
             let token = || self.tokens.issue(self.partition, kind, item.key(), id);
-            let Some((body, claimed)) = take(tables, &item, now, token)? else {
+            let Some((body, claimed)) = take(tables, &item, now, capabilities, token)? else {
                 self.docket.remove(&item);
                 continue;
             };
@@ -602,11 +603,14 @@ fn take(
     tables: &mut dyn Tables,
     item: &Item,
     now: Timestamp,
+    worker: Capabilities,
     token: impl FnOnce() -> String,
 ) -> Result<Option<(Body, Claimed)>, TableFault> {
     match item {
         Item::Turn(key) => {
-            let Some(turn) = engine_dispatch::take_turn(tables, key, now)? else {
+            let Some(turn) =
+                engine_dispatch::take_turn(tables, key, now, worker.history_streaming)?
+            else {
                 return Ok(None);
             };
             let body = Body::Turn(Arc::new(turn.context.clone()));

@@ -17,7 +17,13 @@ use crate::support::{decode, decode_framed};
 
 /// What the worker decides for a turn.
 pub(crate) fn decide(turn: &Turn, choices: &[Choice], now: Timestamp) -> Vec<Decided> {
-    let past: Vec<HistoryEvent> = turn.past.iter().cloned().flat_map(decode_framed).collect();
+    let past: Vec<HistoryEvent> = turn
+        .past
+        .inline()
+        .iter()
+        .cloned()
+        .flat_map(decode_framed)
+        .collect();
     let last = past.iter().map(|event| event.event_id).max();
     let next = last.unwrap_or(0).max(0) + 1;
     if let Some(output) = termination(turn) {
@@ -73,7 +79,7 @@ pub(crate) fn decide(turn: &Turn, choices: &[Choice], now: Timestamp) -> Vec<Dec
 
 /// Sections that were granted, each with an entity that was not left.
 fn held_locks(turn: &Turn) -> Vec<(String, String)> {
-    let past = turn.past.iter().cloned().flat_map(decode_framed);
+    let past = turn.past.inline().iter().cloned().flat_map(decode_framed);
     let events = past.chain(turn.new.iter().map(|event| decode(event)));
     let mut wanted: Vec<(String, String)> = Vec::new();
     let mut granted = Vec::new();

@@ -117,7 +117,7 @@ impl Cluster {
     pub(crate) fn take(&mut self, id: &str) -> Option<Turn> {
         let key = Self::key(id);
         let home = self.home(&key);
-        dispatch::take_turn(&mut self.partitions[home], &key, self.now).expect("readable")
+        dispatch::take_turn(&mut self.partitions[home], &key, self.now, false).expect("readable")
     }
 
     /// The worker's answer to a turn, committed.

@@ -163,7 +163,11 @@ impl Stage {
             context.execution,
             time_text(context.started_at)
         );
-        let past = turn.past.iter().flat_map(|run| decode_framed(run.clone()));
+        let past = turn
+            .past
+            .inline()
+            .iter()
+            .flat_map(|run| decode_framed(run.clone()));
         out.extend(past.map(|event| format!("  past {}\n", event_text(&event))));
         let new = turn.new.iter().map(|event| event_text(&decode(event)));
         out.extend(new.map(|event| format!("  new {event}\n")));

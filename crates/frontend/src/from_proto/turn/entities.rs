@@ -14,7 +14,7 @@ use crate::refusals::rules::{ID_NOT_ENTITY, MESSAGE_UNKNOWN};
 /// Ids of operations' entities are left to the engine: a call of something that is no entity fails by itself.
 pub(super) fn entity_message(
     message: SendEntityMessageAction,
-    payload_bytes_max: usize,
+    limits: &Limits,
 ) -> Result<Action, Refusal> {
     use EntityMessageType as Kind;
     Ok(match message.entity_message_type {
@@ -23,7 +23,7 @@ pub(super) fn entity_message(
             target: signal.target_instance_id.unwrap_or_default(),
             request_id: signal.request_id,
             operation: signal.operation,
-            input: TURN_SIGNAL_INPUT.payload(signal.input, payload_bytes_max)?,
+            input: TURN_SIGNAL_INPUT.payload(signal.input, limits)?,
             scheduled: TURN_SIGNAL_AT.timestamp_if_any(signal.scheduled_time)?,
         }),
         Some(Kind::EntityOperationCalled(call)) => Action::EntityOperation(OperationRequest {
@@ -31,7 +31,7 @@ pub(super) fn entity_message(
             target: call.target_instance_id.unwrap_or_default(),
             request_id: call.request_id,
             operation: call.operation,
-            input: CALL_INPUT.payload(call.input, payload_bytes_max)?,
+            input: CALL_INPUT.payload(call.input, limits)?,
             scheduled: CALL_AT.timestamp_if_any(call.scheduled_time)?,
         }),
         Some(Kind::EntityLockRequested(lock)) => Action::LockEntities {
