@@ -63,6 +63,11 @@ impl BuildEnv {
         command
     }
 
+    /// Where output goes.
+    pub(crate) fn target(&self) -> &Path {
+        &self.target
+    }
+
     /// The optimised server binary, whether built yet or not.
     pub(crate) fn binary(&self) -> PathBuf {
         self.target.join("release/longhaul")

@@ -4,7 +4,7 @@
 //! setup ─► rocksdb        one archive per machine, in the cache
 //!    │
 //!    ├─► dev              optimised build, then `longhaul dev`
-//!    └─► test             tidy, format, lints, tests, real SDKs, kill -9, simulation
+//!    └─► test             tidy, format, lints, tests, fuzz corpora, real SDKs, kill -9, simulation
 //! ```
 
 mod build_env;
@@ -12,6 +12,7 @@ mod cache;
 mod counts;
 mod dev;
 mod files;
+mod fuzz;
 mod phases;
 mod rocksdb;
 mod setup;
@@ -30,6 +31,9 @@ usage: cargo xtask <command>
   dev [-- ARGS]       build the optimised binary and run `longhaul dev ARGS`
   test                the complete test run
   crash [--rounds N]  only the kill -9 suite (default: 50 rounds)
+  fuzz [TARGET] [--seconds N] [--keep]
+                      search for inputs that break a promise (default: all targets, 60 s each);
+                      --keep puts what reaches something new into the corpus
   tidy                only the checks on structure, style and links
   env                 print the exports that let plain cargo use the RocksDB archive:
                       eval \"$(cargo xtask env)\"
@@ -60,6 +64,7 @@ fn run() -> Result<ExitCode> {
                 .with_context(|| format!("{rounds} is not a number"))?;
             return suites::crash(&root, rounds);
         }
+        ["fuzz", rest @ ..] => return suites::fuzz(&root, &fuzz::Options::parse(rest)?),
         ["tidy"] => return suites::tidy(&root),
         ["env"] => build_env::print_exports(&root)?,
         [] | ["help" | "-h" | "--help"] => print!("{USAGE}"),

@@ -9,6 +9,7 @@ use crate::{
     cache,
     counts::Counts,
     dev::SERVER_PACKAGE,
+    fuzz,
     phases::{self, Report},
     setup,
     shared_target::SharedTarget,
@@ -20,6 +21,13 @@ pub(crate) const CRASH_ROUNDS: u32 = 50;
 
 /// The deterministic simulation: a workspace of its own, compiled with flags that its cargo configuration holds.
 const SIMULATION: &str = "chaos/sim";
+
+/// The fuzz targets and their corpora.
+const FUZZ_PACKAGE: &str = "longhaul-fuzz";
+
+/// Replays the corpora. Asking for the whole workspace keeps cargo from choosing other features of dependencies, and
+/// compiling them anew.
+const FUZZ_REPLAY: [&str; 5] = ["test", "--workspace", "--no-fail-fast", "--test", "fuzz"];
 
 /// A suite that drives the server with an official SDK.
 struct SdkSuite {
@@ -58,7 +66,11 @@ pub(crate) fn test(root: &Path) -> Result<ExitCode> {
         report.phase("tidy", || tidy::check(root));
         static_checks(report, build);
         let all = ["test", "--workspace", "--no-fail-fast"];
+        let all = [all.as_slice(), &["--exclude", FUZZ_PACKAGE]].concat();
         report.phase("tests", || phases::cargo_tests(build.cargo(&all)));
+        report.phase("fuzz corpora", || {
+            phases::cargo_tests(build.cargo(&FUZZ_REPLAY))
+        });
         let built = release_build(report, build);
         for suite in &SDK_SUITES {
             report.phase(suite.name, || sdk_suite(root, build, built, suite));
@@ -77,6 +89,12 @@ pub(crate) fn crash(root: &Path, rounds: u32) -> Result<ExitCode> {
         let built = release_build(report, build);
         report.phase("kill -9", || crash_suite(root, build, built, rounds));
     })
+}
+
+/// A search with the fuzz targets.
+pub(crate) fn fuzz(root: &Path, options: &fuzz::Options) -> Result<ExitCode> {
+    setup::prepare(root)?;
+    fuzz::run(root, &BuildEnv::of_checkout(root)?, options)
 }
 
 /// The checks that need no build.

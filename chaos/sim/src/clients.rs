@@ -1,21 +1,29 @@
 //! Clients: each follows one story over all processes of the node, and knows what it was told and what it was not.
 
-use bytes::Bytes;
-use longhaul_engine::command::{CreateInstance, ReusePolicy};
-use longhaul_engine::history::event::event_raised;
+mod management;
+mod queries;
+mod reads;
+mod signals;
+
+use longhaul_engine::command::{CreateInstance, PurgeTarget, ReusePolicy};
+use longhaul_engine::history::entity_event::{OperationText, operation_signaled};
+use longhaul_engine::history::event::{INBOUND, event_raised};
 use longhaul_engine::message::Creation;
 use longhaul_engine::{Command, InstanceKey, Reply, Status};
 use longhaul_partition::{Clock, Partitions, ProposeError, WaitFor};
 use longhaul_types::{ExecutionId, InstanceId, Timestamp};
 
 use crate::dice::Dice;
-use crate::history;
-use crate::moment::{Answer, Moment, Request, View};
+use crate::moment::{Answer, Moment, Request};
 use crate::orchestrations::LAST;
-use crate::plan::{Deed, Story};
-use crate::sabotage::Sabotage;
+use crate::plan::{Deed, Numbered, Story};
+use crate::sabotage::{self, Sabotage};
 use crate::stories::{Progress, Stories};
 use crate::world::{HUB, World};
+
+pub(crate) use management::age;
+pub(crate) use queries::list;
+pub(crate) use reads::{look, look_at_entity};
 
 /// A client during one process of the node.
 pub(crate) struct Client {
@@ -55,20 +63,60 @@ impl Client {
                 self.start_until_done(&input, &mut progress).await;
                 self.pester(&mut progress).await;
             }
-            Deed::End { input } => {
+            Deed::End { input, force } => {
                 self.start_until_done(&input, &mut progress).await;
-                self.end(&mut progress).await;
+                self.end(force, &mut progress).await;
             }
             Deed::Tell { events } => {
                 self.tell(events, &mut progress).await;
-                progress.done = true;
-                return self.save(&progress);
+                return self.done(&mut progress);
             }
-            Deed::Restart { times } => self.restart(times, &mut progress).await,
+            Deed::Replace { input, times } => self.replace(&input, times, &mut progress).await,
+            Deed::Rewind { input } => {
+                self.start_until_done(&input, &mut progress).await;
+                self.rewind(&input, &mut progress).await;
+            }
+            Deed::Revive { input, times } => {
+                self.start_until_done(&input, &mut progress).await;
+                self.revive(&input, times, &mut progress).await;
+            }
+            Deed::Purge { input } => {
+                self.start_until_done(&input, &mut progress).await;
+                self.await_end().await;
+                self.purge_until_gone().await;
+                self.look().await;
+                return self.done(&mut progress);
+            }
+            Deed::Signal { sayings } => {
+                self.signal_all(&sayings, &mut progress).await;
+                return self.done(&mut progress);
+            }
+            Deed::Wipe { rounds } => {
+                self.wipe(rounds, &mut progress).await;
+                return self.done(&mut progress);
+            }
+            Deed::Query { times } => {
+                self.query(times, &mut progress).await;
+                return self.done(&mut progress);
+            }
         }
         self.await_end().await;
+        self.done(&mut progress);
+    }
+
+    fn done(&self, progress: &mut Progress) {
         progress.done = true;
-        self.save(&progress);
+        self.save(progress);
+    }
+
+    async fn query(&mut self, times: u64, progress: &mut Progress) {
+        while progress.steps < times {
+            progress.steps += 1;
+            self.save(progress);
+            self.pause(0, 3_000).await;
+            let wanted = queries::wanted(&mut self.dice);
+            queries::read(&self.world, &self.partitions, wanted, &mut self.dice).await;
+        }
     }
 
     fn execution(&self, generation: u64) -> String {
@@ -126,8 +174,11 @@ impl Client {
             .await;
     }
 
-    async fn end(&mut self, progress: &mut Progress) {
+    async fn end(&mut self, force: bool, progress: &mut Progress) {
         self.pause(0, 2_000).await;
+        if force {
+            self.force().await;
+        }
         let request = Request::Terminate {
             instance: self.story.instance.clone(),
             recurse: true,
@@ -162,11 +213,12 @@ impl Client {
         self.until_done(last, progress).await;
     }
 
-    async fn restart(&mut self, times: u64, progress: &mut Progress) {
+    /// Starts the instance again and again, whether it has ended or not.
+    async fn replace(&mut self, input: &Numbered, times: u64, progress: &mut Progress) {
         while progress.steps < times {
             progress.steps += 1;
             self.save(progress);
-            let request = self.start_request("seq:2", progress.steps, None);
+            let request = self.start_request(&input.at(progress.steps), progress.steps, None);
             let reuse = match self.dice.below(4) {
                 0 => ReusePolicy::Default,
                 1 => ReusePolicy::Replace(vec![]),
@@ -183,7 +235,7 @@ impl Client {
             self.look().await;
             self.pause(0, 1_500).await;
         }
-        let request = self.start_request("seq:2", 0, None);
+        let request = self.start_request(&input.at(times + 1), 0, None);
         while !progress.closed {
             match self.call(request.clone(), ReusePolicy::Default).await {
                 Answer::Done | Answer::Exists(_) => progress.closed = true,
@@ -216,6 +268,10 @@ impl Client {
         key_of(&self.story.instance)
     }
 
+    async fn call_plainly(&mut self, request: Request) -> Answer {
+        self.call(request, ReusePolicy::Default).await
+    }
+
     async fn call(&mut self, request: Request, reuse: ReusePolicy) -> Answer {
         let call = self.world.number();
         self.world.note(Moment::Asked {
@@ -225,11 +281,22 @@ impl Client {
         let command = command(&request, reuse, self.world.clock().now());
         let partitions = self.partitions.clone();
         let key = self.key();
-        let outcome = if self.world.sabotage() == Sabotage::EarlyAnswer {
-            tokio::spawn(async move { partitions.home(&key).propose(command).await });
-            Ok(Reply::Done)
-        } else {
-            partitions.home(&key).propose(command).await
+        let is_signal = matches!(request, Request::Signal { due: None, .. });
+        let outcome = match self.world.sabotage() {
+            Sabotage::EarlyAnswer => {
+                tokio::spawn(async move { partitions.home(&key).propose(command).await });
+                Ok(Reply::Done)
+            }
+            Sabotage::LostSignal if is_signal && self.dice.percent(30) => Ok(Reply::Done),
+            Sabotage::ForgottenRequest if is_signal => {
+                let command = sabotage::as_another_request(command, call);
+                partitions.home(&key).propose(command).await
+            }
+            Sabotage::HastySignal => {
+                let command = sabotage::due_at_once(command);
+                partitions.home(&key).propose(command).await
+            }
+            _ => partitions.home(&key).propose(command).await,
         };
         let answer = answer(outcome);
         self.world.note(Moment::Answered {
@@ -245,7 +312,8 @@ impl Client {
         look(&self.world, &self.partitions, &self.story.instance).await;
     }
 
-    async fn await_end(&mut self) {
+    /// Waits for the instance's end; answers how it ended.
+    async fn await_end(&mut self) -> Status {
         loop {
             let key = self.key();
             let waiting = self.partitions.home(&key).wait(&key, WaitFor::Ended);
@@ -253,38 +321,10 @@ impl Client {
             let waited = tokio::time::timeout(patience, waiting).await;
             self.look().await;
             match waited {
-                Ok(Ok(_)) => return,
+                Ok(Ok(view)) => return view.status,
                 Ok(Err(_)) => self.pause(10, 100).await,
                 Err(_) => {}
             }
-        }
-    }
-}
-
-/// Reads an instance and its history.
-pub(crate) async fn look(world: &World, partitions: &Partitions, instance: &str) {
-    let key = key_of(instance);
-    let partition = partitions.home(&key);
-    if let Ok(view) = partition.view(&key).await {
-        let text = |bytes: &Bytes| String::from_utf8_lossy(bytes).into_owned();
-        world.note(Moment::Seen {
-            instance: instance.to_owned(),
-            view: view.map(|view| View {
-                execution: view.execution.to_string(),
-                status: view.status,
-                input: view.input.as_ref().map(text).unwrap_or_default(),
-                output: view.output.as_ref().map(text),
-            }),
-        });
-    }
-    if let Ok(Some(read)) = partition.history(&key).await {
-        match history::decode_framed(&read.runs) {
-            Ok(history) => world.note(Moment::Read {
-                instance: instance.to_owned(),
-                execution: read.execution.to_string(),
-                history,
-            }),
-            Err(problem) => world.broken("histories can be read", problem),
         }
     }
 }
@@ -328,13 +368,55 @@ fn command(request: &Request, reuse: ReusePolicy, now: Timestamp) -> Command {
             output: Some("ended".into()),
             recurse: *recurse,
         },
+        Request::Force { .. } => Command::ForceTerminate {
+            key,
+            reason: Some("ended".into()),
+        },
+        Request::Purge { .. } => Command::Purge {
+            targets: vec![PurgeTarget {
+                key,
+                completed_at: None,
+            }],
+        },
+        Request::Restart { execution, .. } => Command::Restart {
+            key,
+            execution: ExecutionId::new(execution.as_str()),
+        },
+        Request::Rewind { execution, .. } => Command::Rewind {
+            key,
+            execution: ExecutionId::new(execution.as_str()),
+            reason: None,
+        },
+        Request::Signal {
+            entity,
+            request,
+            said,
+            due,
+            ..
+        } => Command::SignalEntity {
+            key,
+            request_id: request.as_str().into(),
+            event: operation_signaled(
+                INBOUND,
+                now,
+                OperationText {
+                    request_id: request,
+                    operation: said.name,
+                    scheduled: *due,
+                    input: Some(said.input().as_bytes()),
+                    target: entity,
+                },
+            ),
+            due: *due,
+        },
     }
 }
 
 fn answer(outcome: Result<Reply, ProposeError>) -> Answer {
     match outcome {
         Ok(Reply::Done | Reply::Stale | Reply::Received { .. }) => Answer::Done,
-        Ok(Reply::NotFound) => Answer::NotFound,
+        Ok(Reply::Purged { count: 1.., .. }) => Answer::Done,
+        Ok(Reply::NotFound | Reply::Purged { count: 0, live: 0 }) => Answer::NotFound,
         Ok(Reply::AlreadyExists(status)) => Answer::Exists(status),
         Ok(
             Reply::ContradictoryReuse
@@ -343,7 +425,9 @@ fn answer(outcome: Result<Reply, ProposeError>) -> Answer {
             | Reply::Refused
             | Reply::Purged { .. },
         )
-        | Err(ProposeError::NotApplied(_) | ProposeError::Overloaded) => Answer::NotDone,
+        | Err(ProposeError::NotApplied(_) | ProposeError::Overloaded | ProposeError::Full { .. }) => {
+            Answer::NotDone
+        }
         Err(ProposeError::Unknown(_)) => Answer::Unknown,
     }
 }

@@ -97,8 +97,74 @@ pub enum What {
         /// What.
         payload: String,
     },
+    /// An operation of an entity was asked for; or, in a batch, is to be run.
+    Operation(Operation),
+    /// An operation has an answer.
+    OperationAnswered {
+        /// Which request.
+        request: String,
+        /// With what; `None` if it failed.
+        result: Option<String>,
+    },
+    /// Entities were to be locked.
+    LockRequested {
+        /// For this critical section.
+        section: String,
+    },
+    /// All entities of a critical section are locked.
+    LockGranted {
+        /// Which section.
+        section: String,
+    },
+    /// An entity was left.
+    UnlockSent {
+        /// Which.
+        target: String,
+    },
+    /// A failed execution was made to go on.
+    Rewound,
     /// Something the simulation never asks for.
     Unexpected,
+}
+
+/// An operation of an entity.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Operation {
+    /// Names the request.
+    pub request: String,
+    /// Which operation.
+    pub name: String,
+    /// Its input.
+    pub input: String,
+    /// Not before this time.
+    pub scheduled: Option<Timestamp>,
+    /// The entity.
+    pub target: String,
+    /// The instance that waits for the result; nobody for a signal.
+    pub caller: Option<String>,
+}
+
+impl Operation {
+    /// What the operation is about: `sender/number`, its name in the ledgers.
+    #[must_use]
+    pub fn tag(&self) -> &str {
+        self.input.split('|').next().unwrap_or_default()
+    }
+
+    /// Whether an orchestrator that asks for `other` asks for this again. Times are its own of each turn.
+    #[must_use]
+    pub fn is_same_request(&self, other: &Self) -> bool {
+        let Self {
+            request,
+            name,
+            input,
+            target,
+            caller,
+            ..
+        } = other;
+        let own = (&self.request, &self.name, &self.input, &self.target);
+        own == (request, name, input, target) && self.caller == *caller
+    }
 }
 
 /// Decodes one event.
@@ -193,6 +259,40 @@ fn what(event: EventType) -> What {
         EventType::EventRaised(it) => What::EventRaised {
             payload: it.input.unwrap_or_default(),
         },
+        EventType::EntityOperationSignaled(it) => What::Operation(Operation {
+            request: it.request_id,
+            name: it.operation,
+            input: it.input.unwrap_or_default(),
+            scheduled: it.scheduled_time.as_ref().map(|at| timestamp(Some(at))),
+            target: it.target_instance_id.unwrap_or_default(),
+            caller: None,
+        }),
+        EventType::EntityOperationCalled(it) => What::Operation(Operation {
+            request: it.request_id,
+            name: it.operation,
+            input: it.input.unwrap_or_default(),
+            scheduled: it.scheduled_time.as_ref().map(|at| timestamp(Some(at))),
+            target: it.target_instance_id.unwrap_or_default(),
+            caller: Some(it.parent_instance_id.unwrap_or_default()),
+        }),
+        EventType::EntityOperationCompleted(it) => What::OperationAnswered {
+            request: it.request_id,
+            result: Some(it.output.unwrap_or_default()),
+        },
+        EventType::EntityOperationFailed(it) => What::OperationAnswered {
+            request: it.request_id,
+            result: None,
+        },
+        EventType::EntityLockRequested(it) => What::LockRequested {
+            section: it.critical_section_id,
+        },
+        EventType::EntityLockGranted(it) => What::LockGranted {
+            section: it.critical_section_id,
+        },
+        EventType::EntityUnlockSent(it) => What::UnlockSent {
+            target: it.target_instance_id.unwrap_or_default(),
+        },
+        EventType::ExecutionRewound(_) => What::Rewound,
         _ => What::Unexpected,
     }
 }

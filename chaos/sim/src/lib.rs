@@ -4,7 +4,7 @@
 //! ```text
 //!   seed ─► plan ─► simulation ─┬─ node      the real crates           ┐
 //!                               ├─ clients   follow stories            ├─► moments ─► trace, invariants
-//!                               └─ workers   run orchestrations        ┘
+//!                               └─ workers   run orchestrations, entities ┘
 //! ```
 //!
 //! A seed decides everything: settings, work, faults, the order in which jobs run. Two runs of one seed leave the same
@@ -14,6 +14,7 @@ mod clients;
 pub mod clock;
 pub mod dice;
 pub mod disk;
+pub mod entities;
 pub mod history;
 mod idleness;
 pub mod invariants;
@@ -24,6 +25,7 @@ pub mod plan;
 pub mod randomness;
 mod replay;
 pub mod sabotage;
+mod searches;
 pub mod simulation;
 mod stories;
 mod workers;

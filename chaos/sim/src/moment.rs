@@ -5,7 +5,7 @@ use std::fmt;
 use longhaul_engine::Status;
 use longhaul_types::Timestamp;
 
-use crate::history::Entry;
+use crate::history::{Entry, Operation};
 
 /// One happening.
 #[derive(Clone, Debug)]
@@ -89,6 +89,83 @@ pub enum Moment {
         /// So many events had been committed when it was handed out.
         past: usize,
     },
+    /// A worker sends its answer to a turn.
+    TurnAnswered {
+        /// Of this instance.
+        instance: String,
+        /// And generation.
+        execution: String,
+        /// Critical sections it asks for, with their entities.
+        locks: Vec<(String, Vec<String>)>,
+        /// Entities it leaves.
+        unlocks: Vec<String>,
+        /// Whether the generation ends.
+        ends: bool,
+    },
+    /// A worker is handed a batch of operations.
+    BatchOut {
+        /// Names the delivery.
+        delivery: u64,
+        /// Of this entity.
+        entity: String,
+        /// Names the batch.
+        batch: String,
+        /// The entity's state.
+        state: Option<String>,
+        /// What is to be done.
+        operations: Vec<Operation>,
+    },
+    /// A worker sends what it made of the first operations of a batch.
+    BatchDone {
+        /// Which delivery it was.
+        delivery: u64,
+        /// The state after them.
+        state: Option<String>,
+        /// Their results; absent for those that failed.
+        results: Vec<Option<String>>,
+    },
+    /// The answer to a batch was taken.
+    BatchTaken {
+        /// Which delivery it was.
+        delivery: u64,
+    },
+    /// A client reads an entity.
+    EntitySeen {
+        /// Its id.
+        entity: String,
+        /// What it is, if it is.
+        view: Option<EntityView>,
+    },
+    /// A client begins to read which instances there are.
+    QueryAsked {
+        /// Names the query.
+        query: u64,
+        /// What it asks for.
+        wanted: Wanted,
+    },
+    /// It has read all pages of a partition.
+    PartitionRead {
+        /// By which query.
+        query: u64,
+        /// In the order of the pages.
+        found: Vec<Found>,
+    },
+    /// It has read all partitions, or could not.
+    QueryAnswered {
+        /// Which query.
+        query: u64,
+        /// Whether it read everything.
+        complete: bool,
+    },
+    /// What had ended before the first of these times was deleted, and perhaps what had before the second.
+    Aged {
+        /// Surely before.
+        surely: Timestamp,
+        /// Perhaps before.
+        perhaps: Timestamp,
+        /// So many.
+        deleted: u64,
+    },
     /// A worker is handed an activity.
     ActivityOut {
         /// Names the delivery.
@@ -162,6 +239,14 @@ pub enum Setback {
     Stale,
     /// Its answer has no outcome.
     NoOutcome,
+    /// It forgets a batch.
+    BatchForgotten,
+    /// It does a part of a batch.
+    BatchInPart,
+    /// It cannot run a batch.
+    BatchFailed,
+    /// Its answer to a batch comes when the delivery is over.
+    BatchStale,
 }
 
 /// What a client asks for.
@@ -202,6 +287,69 @@ pub enum Request {
         /// With its children.
         recurse: bool,
     },
+    /// That an instance be ended without asking it.
+    Force {
+        /// Which.
+        instance: String,
+    },
+    /// That an ended instance, or an entity, be deleted.
+    Purge {
+        /// Which.
+        instance: String,
+    },
+    /// That an ended instance be started again as it was.
+    Restart {
+        /// Which.
+        instance: String,
+        /// As this execution.
+        execution: String,
+        /// Its input.
+        input: String,
+    },
+    /// That a failed instance go on.
+    Rewind {
+        /// Which.
+        instance: String,
+        /// As this execution.
+        execution: String,
+        /// Its input.
+        input: String,
+    },
+    /// An operation for an entity.
+    Signal {
+        /// The entity.
+        entity: String,
+        /// Names the request.
+        request: String,
+        /// What it says.
+        said: Said,
+        /// Not before.
+        due: Option<Timestamp>,
+        /// Whether it was sent before.
+        again: bool,
+    },
+}
+
+/// What a client tells an entity.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Said {
+    /// The operation.
+    pub name: &'static str,
+    /// `sender/number`.
+    pub tag: String,
+    /// Whom the entity is to tell or start.
+    pub whom: Option<String>,
+}
+
+impl Said {
+    /// The operation's input.
+    #[must_use]
+    pub fn input(&self) -> String {
+        match &self.whom {
+            Some(whom) => format!("{}|{whom}", self.tag),
+            None => self.tag.clone(),
+        }
+    }
 }
 
 /// What a client is told.
@@ -232,6 +380,43 @@ pub struct View {
     pub output: Option<String>,
 }
 
+/// An entity as a client sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EntityView {
+    /// Its state.
+    pub state: Option<String>,
+    /// The orchestration that holds its lock.
+    pub locked_by: Option<String>,
+    /// Operations that no worker has been given yet.
+    pub backlog: u32,
+}
+
+/// What a query asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wanted {
+    /// What ids begin with.
+    pub prefix: String,
+    /// States; all of them if empty.
+    pub statuses: Vec<Status>,
+    /// Whether it is about entities that have a state, not about instances.
+    pub entities: bool,
+}
+
+/// What a query finds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// Its id.
+    pub id: String,
+    /// Its place in the order, before the id: when an instance was created.
+    pub at: Timestamp,
+    /// When an instance ended.
+    pub ended: Option<Timestamp>,
+    /// An instance's view.
+    pub view: Option<View>,
+    /// An entity's state.
+    pub state: Option<String>,
+}
+
 impl Request {
     /// The instance it is about.
     #[must_use]
@@ -241,7 +426,14 @@ impl Request {
             | Self::Raise { instance, .. }
             | Self::Suspend { instance }
             | Self::Resume { instance }
-            | Self::Terminate { instance, .. } => instance,
+            | Self::Terminate { instance, .. }
+            | Self::Force { instance }
+            | Self::Purge { instance }
+            | Self::Restart { instance, .. }
+            | Self::Rewind { instance, .. }
+            | Self::Signal {
+                entity: instance, ..
+            } => instance,
         }
     }
 }

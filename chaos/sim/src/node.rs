@@ -15,7 +15,9 @@ use tokio::task::JoinHandle;
 
 use crate::dice::Dice;
 use crate::randomness::SimRandomness;
-use crate::sabotage::{DeafFiles, HastyClock, LazyRows, LeakyRows, Sabotage, StuckRandomness};
+use crate::sabotage::{
+    DeafFiles, HastyClock, LazyRows, LeakyRows, Sabotage, StaleRows, StuckRandomness,
+};
 use crate::world::World;
 
 /// A running process.
@@ -93,6 +95,9 @@ impl Node {
                 checkpoint_thread: CheckpointThread::Caller,
                 durable_checkpoint_bytes: plan.durable_checkpoint_bytes,
                 turn_lease_max: Duration::from_secs(30),
+                entity_lease_max: Duration::from_secs(30),
+                // However often workers are out of order, no operation is given up.
+                batch_failures_max: u32::MAX,
                 ..Config::default()
             },
             group_config: GroupConfig {
@@ -181,6 +186,10 @@ async fn write(mut writer: Writer, work: Arc<Notify>, mut dice: Dice, sync_milli
 fn sabotaged(world: &World, rows: Arc<dyn Rows>) -> Arc<dyn Rows> {
     match world.sabotage() {
         Sabotage::LeakyStore => Arc::new(LeakyRows {
+            inner: rows,
+            written: Mutex::new(0),
+        }),
+        Sabotage::StaleEntities => Arc::new(StaleRows {
             inner: rows,
             written: Mutex::new(0),
         }),

@@ -10,20 +10,36 @@
 //!   tell:ID:N           N events for ID with an activity between, then a last one  N
 //!   hear:N              takes events until N senders have sent their last one      the events
 //!   ages:N:…            the same, a new generation for every three events          the events
+//!   brittle:N           N activities one after another; a failed one fails it      their results
+//!   kin:N               a brittle child, then as brittle                           both results
+//!   call:E:N            N times: signals the entity E, calls it                    N
+//!   hold:HOW:E+…:AGE    locks entities, signals and calls each, then goes on       AGE
+//!     leave               works, unlocks them, works
+//!     end, fail           works, ends without unlocking anything
+//!     brittle             a brittle activity, then as leave
+//!     again               goes on as a new generation without unlocking, twice
 //! ```
+
+mod with_entities;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
 use bytes::Bytes;
 use longhaul_engine::Status;
+use longhaul_engine::history::event::failure_details;
 use longhaul_engine::turn::{Action, Answer, Decided};
 
 use crate::history::{Entry, What};
 use crate::replay::Replay;
 
+pub use with_entities::operations;
+
 /// The number of a sender's last event.
 pub const LAST: &str = "last";
+
+/// How often an activity fails on which a brittle orchestration depends, in percent.
+pub const BRITTLE_PERCENT: u64 = 40;
 
 /// Events of a generation of `ages`.
 const EVENTS_PER_AGE: usize = 3;
@@ -31,6 +47,7 @@ const EVENTS_PER_AGE: usize = 3;
 /// How an orchestration ends.
 enum End {
     Completed(String),
+    Failed,
     NewGeneration {
         input: String,
         carryover: Vec<Bytes>,
@@ -72,6 +89,11 @@ pub fn answer(history: &[Entry]) -> Result<Answer, String> {
             });
         }
         Some(End::Completed(output)) => complete(Status::Completed, output),
+        Some(End::Failed) => Action::Complete {
+            status: Status::Failed,
+            result: None,
+            failure: Some(failure_details("Simulated", "so it was to be")),
+        },
         Some(End::NewGeneration { input, carryover }) => Action::ContinueAsNew {
             input: Some(input.into()),
             version: None,
@@ -118,8 +140,23 @@ pub fn expected(instance: &str, input: &str) -> Option<String> {
             .collect::<Vec<_>>()
             .join(";"),
         "tell" => rest.split_once(':')?.1.to_owned(),
+        "brittle" => results(instance, number(rest)?).join("!,") + "!",
+        "kin" => {
+            let child = results(&child_id(instance, 0), number(rest)?).join("!,");
+            let own = results(instance, number(rest)?).join("!,");
+            format!("{child}!,{own}!")
+        }
+        "call" | "hold" => rest.rsplit_once(':')?.1.to_owned(),
         _ => return None,
     })
+}
+
+/// Whether an orchestration may fail, and whether it may succeed.
+#[must_use]
+pub fn may_fail_and_succeed(input: &str) -> (bool, bool) {
+    let is = |kinds: &[&str]| kinds.iter().any(|kind| input.starts_with(kind));
+    let fails = is(&["hold:fail:"]);
+    (fails || is(&["brittle:", "kin:", "hold:brittle:"]), !fails)
 }
 
 /// The id of a child.
@@ -191,9 +228,34 @@ fn run(replay: &mut Replay, instance: &str, input: &str) -> Option<End> {
             heard.events.join(",")
         }
         "ages" => return ages(replay, number(1), parts[2]),
+        "brittle" => return brittle(replay, instance, number(1), vec![]),
+        "kin" => {
+            let input = format!("brittle:{}", parts[1]);
+            return match replay.child(&child_id(instance, 0), &input)? {
+                Some(output) => brittle(replay, instance, number(1), vec![output]),
+                None => Some(End::Failed),
+            };
+        }
+        "call" => return with_entities::call(replay, instance, parts[1], number(2)),
+        "hold" => return with_entities::hold(replay, instance, parts[1], parts[2]),
         other => unreachable!("the workload has no {other}"),
     };
     Some(End::Completed(output))
+}
+
+fn brittle(
+    replay: &mut Replay,
+    instance: &str,
+    steps: u64,
+    mut results: Vec<String>,
+) -> Option<End> {
+    for step in 0..steps {
+        match replay.activity(&format!("{instance}/{step}!"))? {
+            Some(result) => results.push(result),
+            None => return Some(End::Failed),
+        }
+    }
+    Some(End::Completed(results.join(",")))
 }
 
 fn ages(replay: &mut Replay, senders: u64, before: &str) -> Option<End> {

@@ -1,8 +1,11 @@
 //! What a seed stands for: the node's settings, the faults in store for it, and the work it is given.
 
+mod entities;
+
 use std::time::Duration;
 
 use crate::dice::Dice;
+use crate::moment::Said;
 
 /// Children of one instance.
 pub const CHILDREN_MAX: u64 = 5;
@@ -44,6 +47,10 @@ pub struct Plan {
     pub padding: usize,
     /// What clients do.
     pub stories: Vec<Story>,
+    /// The entities they use.
+    pub entities: Vec<String>,
+    /// How long ended instances stay in the end.
+    pub retention: Duration,
 }
 
 /// What one client does, in order, whatever the node goes through.
@@ -78,17 +85,103 @@ pub enum Deed {
     End {
         /// What is started.
         input: String,
+        /// First without asking it, if it is in no critical section.
+        force: bool,
     },
     /// Raises events at an instance that another story starts.
     Tell {
         /// How many.
         events: u64,
     },
-    /// Starts the same id again and again.
-    Restart {
+    /// Starts the same id again and again, whether it has ended or not.
+    Replace {
+        /// What is started.
+        input: Numbered,
         /// How often.
         times: u64,
     },
+    /// Starts the instance; rewinds it for as long as it fails.
+    Rewind {
+        /// What is started.
+        input: String,
+    },
+    /// Starts the instance; restarts it whenever it has ended.
+    Revive {
+        /// What is started.
+        input: String,
+        /// How often.
+        times: u64,
+    },
+    /// Starts the instance; purges it when it has ended.
+    Purge {
+        /// What is started.
+        input: String,
+    },
+    /// Signals an entity.
+    Signal {
+        /// What it is told.
+        sayings: Vec<Saying>,
+    },
+    /// Signals an entity and purges it, again and again.
+    Wipe {
+        /// How often.
+        rounds: u64,
+    },
+    /// Reads which instances and entities there are.
+    Query {
+        /// How often.
+        times: u64,
+    },
+}
+
+/// A signal of a client.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Saying {
+    /// What it says.
+    pub said: Said,
+    /// How long after it is sent for the first time it is due.
+    pub delay: Option<Duration>,
+}
+
+/// An input for each of many starts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Numbered {
+    /// The same every time.
+    Always(String),
+    /// With the number of the start behind it.
+    Behind(String),
+}
+
+impl Numbered {
+    /// The input of the nth start.
+    #[must_use]
+    pub fn at(&self, number: u64) -> String {
+        match self {
+            Self::Always(input) => input.clone(),
+            Self::Behind(input) => format!("{input}{number}"),
+        }
+    }
+}
+
+impl Story {
+    /// Whether the story is about an instance that it starts.
+    #[must_use]
+    pub fn starts_its_instance(&self) -> bool {
+        !matches!(
+            self.deed,
+            Deed::Tell { .. } | Deed::Signal { .. } | Deed::Wipe { .. } | Deed::Query { .. }
+        )
+    }
+
+    /// Orchestrations that entities start because of it.
+    pub fn born(&self) -> impl Iterator<Item = &str> {
+        let sayings = match &self.deed {
+            Deed::Signal { sayings } => sayings.as_slice(),
+            _ => &[],
+        };
+        let starts = sayings.iter().filter(|it| it.said.name == "start");
+        starts.filter_map(|it| it.said.whom.as_deref())
+    }
 }
 
 impl Plan {
@@ -96,7 +189,8 @@ impl Plan {
     #[must_use]
     pub fn of(seed: u64) -> Self {
         let mut dice = Dice::new(seed, "plan");
-        let stories = stories(&mut dice);
+        let mut stories = stories(&mut dice);
+        let entities = entities::stories(&mut dice, &mut stories);
         Self {
             seed,
             partitions: dice.pick(&[1, 2, 4, 4]),
@@ -120,6 +214,8 @@ impl Plan {
             trouble: dice.pick(&[0, 10, 40]),
             padding: dice.pick(&[0, 0, 0, 12_000]),
             stories,
+            entities,
+            retention: dice.millis(0, 20_000),
         }
     }
 }
@@ -136,7 +232,7 @@ fn stories(dice: &mut Dice) -> Vec<Story> {
         });
         stories.len() - 1
     };
-    for number in 0..dice.between(6, 12) {
+    for number in 0..dice.between(4, 8) {
         let input = closed_input(dice);
         let deed = match dice.below(10) {
             0..5 => Deed::Run { input, delay: None },
@@ -145,7 +241,10 @@ fn stories(dice: &mut Dice) -> Vec<Story> {
                 Deed::Run { input, delay }
             }
             6 | 7 => Deed::Pester { input },
-            _ => Deed::End { input },
+            _ => {
+                let force = dice.percent(30);
+                Deed::End { input, force }
+            }
         };
         add(dice, format!("run-{number}"), None, deed);
     }
@@ -179,9 +278,33 @@ fn stories(dice: &mut Dice) -> Vec<Story> {
             dice,
             format!("again-{number}"),
             None,
-            Deed::Restart { times },
+            Deed::Replace {
+                input: Numbered::Always("seq:2".to_owned()),
+                times,
+            },
         );
     }
+    for number in 0..dice.below(3) {
+        let some = dice.between(1, 3);
+        let deed = match dice.below(4) {
+            0 => Deed::Purge {
+                input: format!("seq:{some}"),
+            },
+            1 => Deed::Revive {
+                input: format!("mix:{some}"),
+                times: some,
+            },
+            2 => Deed::Rewind {
+                input: format!("kin:{some}"),
+            },
+            _ => Deed::Rewind {
+                input: format!("brittle:{some}"),
+            },
+        };
+        add(dice, format!("kept-{number}"), None, deed);
+    }
+    let times = dice.between(2, 5);
+    add(dice, "query".to_owned(), None, Deed::Query { times });
     stories
 }
 

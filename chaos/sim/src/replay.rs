@@ -1,6 +1,8 @@
 //! An orchestrator's code run again over its history: what it asks for is compared with what it asked for before, and
 //! only what is new becomes an action.
 
+pub(crate) mod entities;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
@@ -16,10 +18,15 @@ pub(crate) struct Replay {
     pub(crate) now: Timestamp,
     asked: BTreeMap<i32, What>,
     results: BTreeMap<i32, Option<String>>,
+    /// Of entities, by request.
+    answers: BTreeMap<String, Option<String>>,
     events: VecDeque<(String, Bytes)>,
     pub(crate) suspended: bool,
     pub(crate) terminated: Option<String>,
     pub(crate) actions: Vec<Decided>,
+    /// Tells this generation from every other one, and stays what it is when it is rewound.
+    generation: String,
+    instance: String,
     pub(crate) problem: Option<String>,
 }
 
@@ -30,10 +37,13 @@ impl Replay {
             now: Timestamp::EPOCH,
             asked: BTreeMap::new(),
             results: BTreeMap::new(),
+            answers: BTreeMap::new(),
             events: VecDeque::new(),
             suspended: false,
             terminated: None,
             actions: vec![],
+            generation: String::new(),
+            instance: String::new(),
             problem: None,
         };
         for entry in history {
@@ -49,6 +59,16 @@ impl Replay {
         }
         match &entry.what {
             What::TurnStarted => self.now = entry.at,
+            What::Started {
+                instance, input, ..
+            } => {
+                self.generation = format!("{instance} {input} {}", entry.at);
+                self.instance.clone_from(instance);
+            }
+            What::OperationAnswered { request, result } => {
+                self.answers.insert(request.clone(), result.clone());
+            }
+            What::LockGranted { section } => drop(self.answers.insert(section.clone(), None)),
             What::TaskEnded { task, result } | What::ChildEnded { task, result } => {
                 self.results.insert(*task, result.clone());
             }
@@ -76,8 +96,7 @@ impl Replay {
                 id,
                 action: action(self.now),
             }),
-            Some(What::TimerCreated { .. }) if matches!(expected, What::TimerCreated { .. }) => {}
-            Some(asked) if asked == expected => {}
+            Some(asked) if is_same(asked, expected) => {}
             Some(asked) => {
                 self.problem = Some(format!("action {id} was {asked:?} and is {expected:?}"));
             }
@@ -85,7 +104,8 @@ impl Replay {
         id
     }
 
-    fn activity(&mut self, input: &str) -> Option<Option<String>> {
+    /// The result of an activity once it has ended; within, `None` if it failed.
+    pub(crate) fn activity(&mut self, input: &str) -> Option<Option<String>> {
         let expected = What::TaskScheduled {
             input: input.to_owned(),
         };
@@ -174,5 +194,14 @@ impl Replay {
     /// Events that the next generation is to hear.
     pub(crate) fn unheard(&mut self) -> Vec<Bytes> {
         self.events.drain(..).map(|(_, raw)| raw).collect()
+    }
+}
+
+/// Whether what was asked for is what is asked for now. An orchestrator's times are its own of each turn.
+fn is_same(asked: &What, expected: &What) -> bool {
+    match (asked, expected) {
+        (What::TimerCreated { .. }, What::TimerCreated { .. }) => true,
+        (What::Operation(asked), What::Operation(expected)) => asked.is_same_request(expected),
+        _ => asked == expected,
     }
 }

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use longhaul_engine::TableFault;
+use longhaul_engine::{Command, TableFault};
 use longhaul_partition::{Clock, Randomness};
 use longhaul_storage::keys;
 use longhaul_storage::records::SnapshotManifest;
@@ -36,6 +36,24 @@ pub enum Sabotage {
     EarlyAnswer,
     /// An activity's result is taken and thrown away.
     LostResult,
+    /// So is what a worker made of a batch.
+    LostBatch,
+    /// Callers are told another result than the worker's.
+    WrongAnswer,
+    /// The store keeps an older record of an entity now and then.
+    StaleEntities,
+    /// A signal is acknowledged and thrown away.
+    LostSignal,
+    /// A signal that is sent again is taken for another one.
+    ForgottenRequest,
+    /// A signal's time is ignored.
+    HastySignal,
+    /// A critical section locks its first entity only.
+    LooseLock,
+    /// A query leaves out a row between two pages.
+    SkippedRow,
+    /// Retention deletes what it should keep.
+    HastyRetention,
 }
 
 /// Files that are not always synced.
@@ -222,6 +240,96 @@ impl Rows for LazyRows {
 
     fn export(&self, dir: &Path) -> Result<SnapshotManifest, TableFault> {
         self.0.export(dir)
+    }
+}
+
+/// Rows of which those of entities are not always replaced.
+pub(crate) struct StaleRows {
+    pub(crate) inner: Arc<dyn Rows>,
+    pub(crate) written: Mutex<u64>,
+}
+
+impl Rows for StaleRows {
+    fn get(&self, key: &[u8]) -> Result<Option<Bytes>, TableFault> {
+        self.inner.get(key)
+    }
+
+    fn get_durable(&self, key: &[u8]) -> Result<Option<Bytes>, TableFault> {
+        self.inner.get_durable(key)
+    }
+
+    fn scan(
+        &self,
+        prefix: &[u8],
+        after: Option<&[u8]>,
+        limit: usize,
+    ) -> Result<Vec<Row>, TableFault> {
+        self.inner.scan(prefix, after, limit)
+    }
+
+    fn view(&self) -> Result<Box<dyn RowsView>, TableFault> {
+        self.inner.view()
+    }
+
+    fn write(&self, batch: RowBatch) -> Result<(), TableFault> {
+        let mut kept = RowBatch::default();
+        for operation in batch.operations() {
+            match operation {
+                Operation::Put { key, value } => {
+                    let is_entity = keys::Kind::of(key) == Some(keys::Kind::Entity);
+                    let mut written = self.written.lock();
+                    *written += u64::from(is_entity);
+                    let known = self.inner.get(key)?.is_some();
+                    if !(is_entity && known && written.is_multiple_of(LOST_ONE_IN)) {
+                        kept.put(key, value);
+                    }
+                }
+                Operation::Delete { key } => kept.delete(key),
+                Operation::DeleteRange { from, to } => kept.delete_range(from, to),
+            }
+        }
+        self.inner.write(kept)
+    }
+
+    fn flush(&self) -> Result<(), TableFault> {
+        self.inner.flush()
+    }
+
+    fn export(&self, dir: &Path) -> Result<SnapshotManifest, TableFault> {
+        self.inner.export(dir)
+    }
+}
+
+/// A signal as if nobody had sent it before.
+pub(crate) fn as_another_request(command: Command, call: u64) -> Command {
+    match command {
+        Command::SignalEntity {
+            key, event, due, ..
+        } => Command::SignalEntity {
+            key,
+            request_id: call.to_string().into(),
+            event,
+            due,
+        },
+        other => other,
+    }
+}
+
+/// A signal as if it were due.
+pub(crate) fn due_at_once(command: Command) -> Command {
+    match command {
+        Command::SignalEntity {
+            key,
+            request_id,
+            event,
+            ..
+        } => Command::SignalEntity {
+            key,
+            request_id,
+            event,
+            due: None,
+        },
+        other => other,
     }
 }
 

@@ -17,7 +17,7 @@ use crate::idleness;
 use crate::moment::{Ending, Moment};
 use crate::node::{Faults, Node};
 use crate::orchestrations::child_id;
-use crate::plan::{CHILDREN_MAX, Plan};
+use crate::plan::{CHILDREN_MAX, Plan, Story};
 use crate::sabotage::Sabotage;
 use crate::stories::Stories;
 use crate::workers::Worker;
@@ -319,7 +319,6 @@ impl Life {
             self.world.broken("everything comes to rest", text);
             return Ok(vec![]);
         }
-        self.look_at_everything(&node).await;
         // Children of whoever was ended, and what clients no longer wait for, come to rest as well.
         let rested = async {
             while !is_at_rest(&node) {
@@ -329,7 +328,11 @@ impl Life {
         };
         // Judged with what is found then.
         let _ = timeout(PATIENCE, rested).await;
+        self.look_at_everything(&node).await;
         self.world.note(rest(&node));
+        clients::list(&self.world, &node.partitions).await;
+        clients::age(&self.world, &node.partitions).await;
+        clients::list(&self.world, &node.partitions).await;
         states(&node)
     }
 
@@ -343,12 +346,21 @@ impl Life {
     }
 
     async fn look_at_everything(&self, node: &Node) {
-        for story in &self.world.plan().stories {
-            clients::look(&self.world, &node.partitions, &story.instance).await;
+        let plan = self.world.plan();
+        let look = async |instance: &str| {
+            clients::look(&self.world, &node.partitions, instance).await;
+        };
+        for story in plan.stories.iter().filter(|it| it.starts_its_instance()) {
+            look(&story.instance).await;
             for child in 0..CHILDREN_MAX {
-                let child = child_id(&story.instance, child);
-                clients::look(&self.world, &node.partitions, &child).await;
+                look(&child_id(&story.instance, child)).await;
             }
+        }
+        for born in plan.stories.iter().flat_map(Story::born) {
+            look(born).await;
+        }
+        for entity in &plan.entities {
+            clients::look_at_entity(&self.world, &node.partitions, entity).await;
         }
     }
 }

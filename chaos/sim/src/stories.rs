@@ -19,6 +19,8 @@ pub(crate) struct Progress {
     pub(crate) not_before: Option<Timestamp>,
     /// Calls that were begun and not answered count as made.
     pub(crate) steps: u64,
+    /// The current step was begun.
+    pub(crate) tried: bool,
     /// The last thing to do was acknowledged.
     pub(crate) closed: bool,
     /// Nothing is left to be done.

@@ -1,11 +1,13 @@
 //! Workers: streams that come and go, and handlers that answer late, twice, or not at all.
 
+mod batches;
+
 use std::pin::Pin;
 use std::task::Poll;
 use std::time::Duration;
 
 use futures::Stream;
-use longhaul_engine::turn::Answer;
+use longhaul_engine::turn::{Action, Answer};
 use longhaul_partition::{
     AbandonDelay, ActivityResult, Capabilities, Claimed, LeaseId, Partition, Partitions,
     ProposeError, SessionSpec, WorkKind,
@@ -44,7 +46,7 @@ impl Worker {
             let mut stream = self.partitions.sessions().open(SessionSpec {
                 hub: HUB,
                 worker_id: None,
-                limits: [limit(), limit(), 0],
+                limits: [limit(), limit(), limit()],
                 filters: None,
                 capabilities: Capabilities::default(),
             });
@@ -110,9 +112,10 @@ impl Worker {
                     });
                     tokio::spawn(handler.orchestrate(turn));
                 }
-                Claimed::Batch { batch, .. } => {
-                    let problem = format!("nobody uses entities, and one has work: {batch:?}");
-                    return self.world.broken("work items can be read", problem);
+                Claimed::Batch { token, batch } => {
+                    if let Err(problem) = handler.take_batch(delivery, token, &batch) {
+                        return self.world.broken("work items can be read", problem);
+                    }
                 }
                 Claimed::Activity {
                     token,
@@ -168,6 +171,10 @@ impl Worker {
         };
         if seen < turn.new.len() as u64 {
             answer.events_processed = Some(u32::try_from(seen).expect("few"));
+        }
+        self.world.note(answered(&turn, &answer));
+        if self.world.sabotage() == Sabotage::LooseLock {
+            loosen(&mut answer);
         }
         let times = 1 + u32::from(manner == Manner::Twice);
         for time in 0..times {
@@ -226,7 +233,13 @@ impl Worker {
             Manner::Forgets => return self.forget(),
             Manner::Properly | Manner::Twice | Manner::InParts => {}
         }
-        let fails = self.dice.percent(self.world.plan().trouble / 4);
+        let brittle = input.ends_with('!') && !self.world.healed();
+        let chance = if brittle {
+            orchestrations::BRITTLE_PERCENT
+        } else {
+            self.world.plan().trouble / 4
+        };
+        let fails = self.dice.percent(chance);
         let padding = self.world.plan().padding;
         let result = (!fails).then(|| orchestrations::activity_result(&input, delivery, padding));
         self.world.note(Moment::ActivityDone {
@@ -322,6 +335,38 @@ struct Turn {
     started: Entry,
     past: Vec<Entry>,
     new: Vec<Entry>,
+}
+
+/// What a worker answers, as far as critical sections care.
+fn answered(turn: &Turn, answer: &Answer) -> Moment {
+    let (mut locks, mut unlocks) = (vec![], vec![]);
+    let mut ends = false;
+    for decided in &answer.actions {
+        match &decided.action {
+            Action::LockEntities {
+                section, lock_set, ..
+            } => locks.push((section.clone(), lock_set.clone())),
+            Action::UnlockEntity { target, .. } => unlocks.push(target.clone()),
+            Action::Complete { .. } | Action::ContinueAsNew { .. } => ends = true,
+            _ => {}
+        }
+    }
+    Moment::TurnAnswered {
+        instance: turn.instance.clone(),
+        execution: turn.execution.clone(),
+        locks,
+        unlocks,
+        ends,
+    }
+}
+
+/// Locks the first entity of each section only.
+fn loosen(answer: &mut Answer) {
+    for decided in &mut answer.actions {
+        if let Action::LockEntities { lock_set, .. } = &mut decided.action {
+            lock_set.truncate(1);
+        }
+    }
 }
 
 /// Waits for items and takes all there are, so that what is handed out is known at once.

@@ -21,6 +21,7 @@ pub const HUB: HubId = HubId(1);
 
 const TURN_OUT: &str = "turn handed out";
 const ACTIVITY_OUT: &str = "activity handed out";
+const BATCH_OUT: &str = "batch handed out";
 
 /// Shared by everybody in a run.
 #[derive(Clone)]
@@ -201,7 +202,7 @@ impl World {
     pub fn handed_out(&self) -> u64 {
         let witness = self.0.witness.lock();
         let of = |name| witness.counts.get(name).copied().unwrap_or(0);
-        of(TURN_OUT) + of(ACTIVITY_OUT)
+        of(TURN_OUT) + of(ACTIVITY_OUT) + of(BATCH_OUT)
     }
 
     /// How often each kind of thing has happened.
@@ -213,7 +214,7 @@ impl World {
 
 /// What a moment counts as: a run without faults proves nothing.
 fn coverage(moment: &Moment) -> Option<&'static str> {
-    use crate::moment::{Answer, Ending, Setback};
+    use crate::moment::{Answer, Ending, EntityView, Request, Setback};
     Some(match moment {
         Moment::Down(Ending::Stopped) => "stopped",
         Moment::Down(Ending::Killed) => "killed",
@@ -244,6 +245,40 @@ fn coverage(moment: &Moment) -> Option<&'static str> {
         Moment::ActivityOut { .. } => ACTIVITY_OUT,
         Moment::TurnTaken { .. } => "turn taken",
         Moment::ActivityTaken { .. } => "activity taken",
+        Moment::BatchOut { .. } => BATCH_OUT,
+        Moment::BatchTaken { .. } => "batch taken",
+        Moment::Setback(Setback::BatchForgotten) => "batch lost",
+        Moment::Setback(Setback::BatchInPart) => "batch partly done",
+        Moment::Setback(Setback::BatchFailed) => "batch not run",
+        Moment::Setback(Setback::BatchStale) => "batch stale",
+        Moment::EntitySeen {
+            view:
+                Some(EntityView {
+                    locked_by: Some(_),
+                    backlog: 1..,
+                    ..
+                }),
+            ..
+        } => "operation waits for a lock",
+        Moment::QueryAnswered { complete: true, .. } => "query answered",
+        Moment::Aged { deleted: 1.., .. } => "instance aged",
+        Moment::Asked {
+            request: Request::Signal { again: true, .. },
+            ..
+        } => "signal repeated",
+        Moment::Answered {
+            request,
+            answer: Answer::Done,
+            ..
+        } => match request {
+            Request::Signal { due: Some(_), .. } => "signal delayed",
+            Request::Signal { .. } => "signal acknowledged",
+            Request::Force { .. } => "end forced",
+            Request::Purge { .. } => "purged",
+            Request::Restart { .. } => "restarted",
+            Request::Rewind { .. } => "rewound",
+            _ => return None,
+        },
         _ => return None,
     })
 }

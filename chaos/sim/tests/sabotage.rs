@@ -3,13 +3,18 @@
 use longhaul_sim::{Sabotage, run};
 
 /// Promises of which one is broken when something durable is not.
-const LOSS: [&str; 6] = [
+const LOSS: [&str; 11] = [
     "a node recovers from every honest crash",
     "acknowledged starts are never lost",
     "committed histories only grow",
     "a turn is taken once",
     "results of activities are those that workers sent",
     "events arrive once and in order",
+    "states of entities change by committed batches",
+    "operations of entities are applied once and in order",
+    "calls are answered by the batch that was committed",
+    "critical sections are their owner's alone, and end",
+    "queries find what they should",
 ];
 
 /// Runs seeds until one is caught, and expects the promise it breaks to be one of these.
@@ -70,5 +75,75 @@ fn a_result_that_is_taken_and_thrown_away() {
             "results of activities are those that workers sent",
             "everything comes to rest",
         ],
+    );
+}
+
+#[test]
+fn a_batch_that_is_taken_and_thrown_away() {
+    check(
+        Sabotage::LostBatch,
+        &["states of entities change by committed batches"],
+    );
+}
+
+#[test]
+fn an_answer_that_no_worker_gave() {
+    check(
+        Sabotage::WrongAnswer,
+        &["calls are answered by the batch that was committed"],
+    );
+}
+
+#[test]
+fn an_entity_whose_record_is_an_older_one() {
+    check(
+        Sabotage::StaleEntities,
+        &[
+            "states of entities change by committed batches",
+            "operations of entities are applied once and in order",
+            "critical sections are their owner's alone, and end",
+        ],
+    );
+}
+
+#[test]
+fn an_acknowledged_signal_that_is_lost() {
+    check(
+        Sabotage::LostSignal,
+        &["operations of entities are applied once and in order"],
+    );
+}
+
+#[test]
+fn a_signal_that_is_done_again_when_it_is_sent_again() {
+    check(
+        Sabotage::ForgottenRequest,
+        &["operations of entities are applied once and in order"],
+    );
+}
+
+#[test]
+fn a_signal_that_does_not_wait_for_its_time() {
+    check(Sabotage::HastySignal, &["nothing happens before its time"]);
+}
+
+#[test]
+fn a_critical_section_that_is_open_to_others() {
+    check(
+        Sabotage::LooseLock,
+        &["critical sections are their owner's alone, and end"],
+    );
+}
+
+#[test]
+fn a_row_that_a_query_leaves_out() {
+    check(Sabotage::SkippedRow, &["queries find what they should"]);
+}
+
+#[test]
+fn retention_that_does_not_wait() {
+    check(
+        Sabotage::HastyRetention,
+        &["retention deletes what is old enough"],
     );
 }

@@ -19,7 +19,7 @@ const REMEMBERED: [u64; 2] = [
 ];
 
 /// A run of all seeds in which one of these never happens proves too little.
-const MUST_HAPPEN: [&str; 18] = [
+const MUST_HAPPEN: [&str; 32] = [
     "stopped",
     "killed",
     "power lost",
@@ -37,6 +37,20 @@ const MUST_HAPPEN: [&str; 18] = [
     "start refused",
     "turn taken",
     "activity taken",
+    "batch taken",
+    "batch partly done",
+    "batch lost",
+    "batch not run",
+    "batch stale",
+    "signal delayed",
+    "signal repeated",
+    "operation waits for a lock",
+    "end forced",
+    "purged",
+    "restarted",
+    "rewound",
+    "query answered",
+    "instance aged",
     "survived",
 ];
 

@@ -5,7 +5,7 @@ use longhaul_types::Timestamp;
 use crate::command::Command;
 use crate::commands::context::Context;
 use crate::commands::{
-    activity, create, delivery, entity, locks, purge, rewind, suspension, terminate, timers, turn,
+    activity, create, delivery, entity, purge, rewind, suspension, terminate, timers, turn,
 };
 use crate::effects::{Outcome, Reply};
 use crate::instance::InboxKind;
@@ -70,14 +70,6 @@ pub fn apply(
         Command::CompleteBatch(batch) => entity::complete(&mut context, *batch)?,
         Command::ReleaseOperations(due) => entity::release(&mut context, due)?,
         Command::ExpireEntities(keys) => entity::expire(&mut context, keys)?,
-        Command::Unlock {
-            key,
-            section,
-            owner,
-        } => {
-            locks::unlock(&mut context, &key, &section, &owner)?;
-            Reply::Done
-        }
         Command::FireTimers(due) => timers::fire(&mut context, due)?,
         Command::Deliver {
             source,

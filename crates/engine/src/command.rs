@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use longhaul_types::{ExecutionId, InstanceId, PartitionId, Timestamp};
 
-use crate::entity::{Caller, CriticalSection};
+use crate::entity::CriticalSection;
 use crate::instance::{InboxMessage, Status};
 use crate::key::InstanceKey;
 use crate::message::{Creation, Message};
@@ -121,15 +121,6 @@ pub enum Command {
     ReleaseOperations(Vec<DueOperation>),
     /// Records of entities in which nothing is left may go.
     ExpireEntities(Vec<InstanceKey>),
-    /// An entity is released from an owner that is gone.
-    Unlock {
-        /// The entity.
-        key: InstanceKey,
-        /// The critical section.
-        section: Arc<str>,
-        /// Whose it is.
-        owner: Caller,
-    },
     /// Timers are due.
     FireTimers(Vec<DueTimer>),
     /// Messages from another partition, numbered without a gap from `first`.

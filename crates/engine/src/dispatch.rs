@@ -16,7 +16,9 @@ use crate::tables::{TableFault, Tables};
 /// Whether a turn of the instance can be offered to a worker at `now`.
 #[must_use]
 pub fn turn_ready(instance: &Instance, now: Timestamp) -> bool {
-    if instance.inbox.is_empty() || instance.scheduled_start.is_some_and(|start| start > now) {
+    let has_reason = !instance.inbox.is_empty() || instance.kicked;
+    let is_early = instance.scheduled_start.is_some_and(|start| start > now);
+    if !has_reason || is_early || instance.regains_locks() {
         return false;
     }
     match instance.status {
@@ -152,9 +154,7 @@ pub fn take_turn(
             started_at = started_at.max(fire_at);
         }
         dispatched += 1;
-        if message.is_event() {
-            new.push(message.event.clone());
-        }
+        new.push(message.event.clone());
     }
     let context = TurnContext {
         key: key.clone(),

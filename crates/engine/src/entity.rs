@@ -135,6 +135,12 @@ impl CriticalSection {
         entities.dedup();
         entities
     }
+
+    /// Whether `owner` is its owner.
+    #[must_use]
+    pub fn is_of(&self, owner: &Caller) -> bool {
+        self.owner == owner.instance && self.execution == owner.execution
+    }
 }
 
 impl Entity {
@@ -220,9 +226,7 @@ impl Entity {
     #[must_use]
     pub fn is_locked_by(&self, caller: Option<&Caller>) -> bool {
         match (&self.lock, caller) {
-            (Some(lock), Some(caller)) => {
-                lock.owner == caller.instance && lock.execution == caller.execution
-            }
+            (Some(lock), Some(caller)) => lock.is_of(caller),
             _ => false,
         }
     }

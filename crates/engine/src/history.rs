@@ -9,6 +9,7 @@
 
 pub mod entity_event;
 pub mod event;
+pub mod fields;
 mod framing;
 pub mod read;
 pub mod wire;

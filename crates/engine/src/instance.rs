@@ -132,6 +132,8 @@ pub struct Instance {
     pub history: History,
     /// Whether the history holds an ExecutionRewound, which workers must not be shown.
     pub rewound: bool,
+    /// Whether a turn is due although nothing may wait: a rewound execution has not been replayed yet.
+    pub kicked: bool,
 }
 
 /// A critical section as its owner remembers it.
@@ -139,8 +141,22 @@ pub struct Instance {
 pub struct SectionLocks {
     /// The entities still in it.
     pub entities: Vec<InstanceId>,
-    /// Whether all of them were locked; until then some may be.
-    pub granted: bool,
+    /// Whether they are locked.
+    pub hold: Hold,
+}
+
+/// Whether the entities of a critical section are locked for its owner.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hold {
+    /// The request is on its way: some of them may be.
+    Wanted,
+    /// All of them are, and the owner knows it.
+    Granted,
+    /// A rewound owner was inside, and its history says so: the request is on its way once more. Until all of them are
+    /// locked again, the owner has no turns.
+    Regained,
+    /// A rewound owner wanted them, and asks again as soon as it is back inside where it was.
+    Postponed,
 }
 
 /// The parent's side of a sub-orchestration, as the child remembers it.
@@ -190,8 +206,6 @@ pub enum InboxKind {
     },
     /// Everything else.
     Other,
-    /// Not an event at all: makes a turn out of nothing, after a rewind. Its event is empty and appears nowhere.
-    Kick,
 }
 
 /// A scheduled activity without a result.
@@ -203,8 +217,10 @@ pub struct Activity {
     pub name: Arc<str>,
     /// Version, for filters: the activity's own, else its orchestration's.
     pub version: Option<Arc<str>>,
-    /// Execution that scheduled it.
+    /// Execution that scheduled it: with its number, the name under which it is handed out and answered.
     pub execution: ExecutionId,
+    /// Execution that its result is for: the one that scheduled it, or what that was rewound to.
+    pub awaited_by: ExecutionId,
     /// Encoded TaskScheduled `HistoryEvent`: what the work item is made of.
     pub event: Bytes,
     /// When it was scheduled.
@@ -230,10 +246,14 @@ pub struct Child {
 }
 
 impl InboxMessage {
-    /// Whether it is an event of the history, rather than a mere reason for a turn.
+    /// A result, for the execution that waits for it.
     #[must_use]
-    pub fn is_event(&self) -> bool {
-        self.kind != InboxKind::Kick
+    pub fn result(execution: ExecutionId, event: Bytes) -> Self {
+        Self {
+            kind: InboxKind::Other,
+            execution: Some(execution),
+            event,
+        }
     }
 }
 
@@ -262,6 +282,13 @@ impl Instance {
     #[must_use]
     pub fn is_active(&self) -> bool {
         !self.status.is_terminal() || !self.activities.is_empty()
+    }
+
+    /// Whether it was inside a critical section when it failed and has not got all the locks back.
+    #[must_use]
+    pub fn regains_locks(&self) -> bool {
+        let mut sections = self.locks.values();
+        sections.any(|locks| locks.hold == Hold::Regained)
     }
 
     /// The next number for an activity, timer or child.

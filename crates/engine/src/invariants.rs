@@ -1,7 +1,7 @@
 //! What must hold of every instance and entity after every command. Each has an id and a row in `docs/invariants.md`.
 
 use crate::entity::{Entity, Queued};
-use crate::instance::{InboxKind, Instance, Status};
+use crate::instance::{Hold, InboxKind, Instance, Status};
 
 /// A broken invariant.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -62,13 +62,15 @@ pub fn check(instance: &Instance) -> Result<(), Violation> {
         instance.timers.keys().next_back(),
         instance.children.keys().next_back(),
     ];
+    let mut sections = instance.locks.values();
+    let postpones = sections.any(|locks| locks.hold == Hold::Postponed);
     let tail_bytes: u64 = instance
         .history
         .tail
         .iter()
         .map(|run| run.len() as u64)
         .sum();
-    let rules: [(&'static str, &'static str, bool); 10] = [
+    let rules: [(&'static str, &'static str, bool); 11] = [
         (
             "INV-1",
             "an instance has a completion time exactly if it has ended",
@@ -86,6 +88,13 @@ pub fn check(instance: &Instance) -> Result<(), Violation> {
             "INV-13",
             "an ended instance holds and wants no entity locks",
             !terminal || instance.locks.is_empty(),
+        ),
+        (
+            "INV-14",
+            "a live, rewound instance alone is kicked; it alone gets locks back, and asks for others after that",
+            (!instance.kicked || (instance.rewound && !terminal))
+                && (!instance.regains_locks() || instance.kicked)
+                && (!postpones || instance.regains_locks()),
         ),
         (
             "INV-3",

@@ -82,7 +82,10 @@ pub struct RewindChild {
     /// The child as it was created: what to start if it is gone. Names the parent's new execution; its execution id is
     /// the one the child runs under if it begins again.
     pub creation: Creation,
-    /// Whether the parent had seen it fail; if not, an end the parent missed is told once more.
+    /// The parent's execution that failed: a live child of another one is somebody else's.
+    pub previous: ExecutionId,
+    /// Whether the parent had seen it fail. If not, an end that the parent missed is told once more, unless it is a failure,
+    /// which is rewound.
     pub failed: bool,
 }
 

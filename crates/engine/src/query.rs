@@ -133,3 +133,11 @@ pub struct EntityView {
     /// The orchestration that holds its lock.
     pub locked_by: Option<InstanceId>,
 }
+
+impl EntityView {
+    /// Bytes of its state.
+    #[must_use]
+    pub fn payload_bytes(&self) -> usize {
+        self.state.as_ref().map_or(0, |state| state.len())
+    }
+}

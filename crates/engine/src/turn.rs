@@ -16,7 +16,7 @@ use longhaul_types::{ExecutionId, InstanceId, Timestamp};
 use crate::command::{ActivityDraft, CompleteTurn, Ending, Outgoing, TimerDraft};
 use crate::dispatch::TurnContext;
 use crate::history::{event, frame};
-use crate::instance::{InboxKind, InboxMessage, ParentLink, Status, Tags};
+use crate::instance::{InboxMessage, ParentLink, Status, Tags};
 use crate::key::InstanceKey;
 use crate::message::{Creation, Message, MessageBody};
 
@@ -301,12 +301,8 @@ impl<'a> Decision<'a> {
     }
 
     fn tell_self(&mut self, event: Bytes) {
-        let execution = Some(self.context.execution.clone());
-        self.own_inbox.push(InboxMessage {
-            kind: InboxKind::Other,
-            execution,
-            event,
-        });
+        let execution = self.context.execution.clone();
+        self.own_inbox.push(InboxMessage::result(execution, event));
     }
 
     fn complete(&mut self, id: i32, status: Status, output: Option<Bytes>, failure: Option<Bytes>) {

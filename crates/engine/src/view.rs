@@ -44,6 +44,18 @@ pub struct InstanceView {
 }
 
 impl InstanceView {
+    /// Bytes of its input, output, failure and custom status.
+    #[must_use]
+    pub fn payload_bytes(&self) -> usize {
+        let payloads = [
+            &self.input,
+            &self.output,
+            &self.failure,
+            &self.custom_status,
+        ];
+        payloads.into_iter().flatten().map(|it| it.len()).sum()
+    }
+
     /// Of the instance that has `key`.
     #[must_use]
     pub fn of(key: &InstanceKey, instance: &Instance) -> Self {

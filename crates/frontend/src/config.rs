@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use longhaul_types::{HubName, limits};
 
+use crate::limits::Limits;
+
 /// Settings of the gRPC service.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
@@ -11,9 +13,9 @@ pub struct Config {
     ///
     /// Source: the core SDKs, without the Azure packages, send no `taskhub` header.
     pub default_hub: HubName,
-    /// Bytes of one payload: an input, output, event, reason or custom status.
-    pub payload_bytes_max: usize,
-    /// Bytes of one received message. SDKs split completions at about 3.9 MiB, others do not split at all.
+    /// What calls and answers may hold.
+    pub limits: Limits,
+    /// Bytes of one received message.
     pub message_bytes_max: usize,
     /// A worker that was sent nothing for this long gets a HealthPing.
     ///
@@ -30,8 +32,8 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             default_hub: HubName::parse("default").expect("a valid name"),
-            payload_bytes_max: 1 << 20,
-            message_bytes_max: 64 << 20,
+            limits: Limits::default(),
+            message_bytes_max: limits::MESSAGE_BYTES_DEFAULT,
             health_ping_interval: HEALTH_PING_INTERVAL_MAX,
             work_items_per_stream: limits::WORK_ITEMS_PER_STREAM_DEFAULT,
         }
@@ -45,26 +47,26 @@ impl Config {
     /// The first one that does not hold, naming the key.
     pub fn validate(&self) -> Result<(), ConfigError> {
         let Self {
-            payload_bytes_max,
             message_bytes_max,
             health_ping_interval,
             work_items_per_stream,
+            limits,
             default_hub: _,
-        } = *self;
-        if payload_bytes_max == 0 {
-            return Err(ConfigError::PayloadBytesMax);
+        } = self;
+        if let Some(key) = limits.zero() {
+            return Err(ConfigError::Zero(key));
         }
-        if payload_bytes_max >= message_bytes_max {
+        if limits.payload_bytes >= *message_bytes_max {
             return Err(ConfigError::PayloadAboveMessage {
-                payload_bytes_max,
-                message_bytes_max,
+                payload_bytes: limits.payload_bytes,
+                message_bytes_max: *message_bytes_max,
             });
         }
-        if health_ping_interval.is_zero() || health_ping_interval > HEALTH_PING_INTERVAL_MAX {
-            return Err(ConfigError::HealthPingInterval(health_ping_interval));
+        if health_ping_interval.is_zero() || *health_ping_interval > HEALTH_PING_INTERVAL_MAX {
+            return Err(ConfigError::HealthPingInterval(*health_ping_interval));
         }
-        if work_items_per_stream == 0 {
-            return Err(ConfigError::WorkItemsPerStream);
+        if *work_items_per_stream == 0 {
+            return Err(ConfigError::Zero("work_items_per_stream"));
         }
         Ok(())
     }
@@ -73,25 +75,22 @@ impl Config {
 /// A configuration that cannot work.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ConfigError {
-    /// See [`Config::payload_bytes_max`].
-    #[error("payload_bytes_max is 0, but must be at least 1")]
-    PayloadBytesMax,
+    /// A limit that would let nothing through.
+    #[error("{0} is 0, but must be at least 1")]
+    Zero(&'static str),
     /// See [`Config::message_bytes_max`].
     #[error(
-        "payload_bytes_max is {payload_bytes_max}, but must be below message_bytes_max, which is {message_bytes_max}"
+        "payload_bytes is {payload_bytes}, but must be below message_bytes_max, which is {message_bytes_max}"
     )]
     PayloadAboveMessage {
         /// As set.
-        payload_bytes_max: usize,
+        payload_bytes: usize,
         /// As set.
         message_bytes_max: usize,
     },
     /// See [`Config::health_ping_interval`].
     #[error("health_ping_interval is {0:?}, but must be above 0 and at most 30 s")]
     HealthPingInterval(Duration),
-    /// See [`Config::work_items_per_stream`].
-    #[error("work_items_per_stream is 0, but must be at least 1")]
-    WorkItemsPerStream,
 }
 
 #[cfg(test)]
@@ -105,10 +104,13 @@ mod tests {
         let broken = [
             (
                 Config {
-                    payload_bytes_max: 0,
+                    limits: Limits {
+                        tag_key_bytes: 0,
+                        ..Limits::default()
+                    },
                     ..config()
                 },
-                "payload_bytes_max",
+                "tag_key_bytes",
             ),
             (
                 Config {

@@ -51,7 +51,7 @@ impl HistoryChunks {
         }
     }
 
-    fn next_chunk(&mut self) -> Result<Option<EncodedHistoryChunk>, MalformedFrame> {
+    pub(crate) fn next_chunk(&mut self) -> Result<Option<EncodedHistoryChunk>, MalformedFrame> {
         let mut events = Vec::new();
         let mut bytes = 0;
         while events.len() < EVENTS_MAX {

@@ -12,8 +12,10 @@
 mod bad_input;
 mod config;
 mod from_proto;
+pub mod fuzzing;
 mod history_chunks;
 mod hubs;
+mod limits;
 mod metadata;
 mod meters;
 mod paging;
@@ -32,6 +34,7 @@ mod worker_stream;
 pub use config::{Config, ConfigError};
 pub use history_chunks::HistoryChunks;
 pub use hubs::{ChangeRefused, Existing, Hubs, UnknownHub};
+pub use limits::Limits;
 pub use task_hub_service::{Dependencies, Server, TaskHubService, service};
 pub use transport_refusals::{Answer, Translated};
 pub use worker_stream::WorkerStream;

@@ -73,6 +73,10 @@ impl<M: Message> Page<M> {
         Taken::Yes
     }
 
+    pub(crate) fn len(&self) -> usize {
+        self.items.len()
+    }
+
     pub(crate) fn into_items(self) -> Vec<M> {
         self.items
     }

@@ -20,7 +20,7 @@ use tonic::{Code, Status};
 use crate::hubs::UnknownHub;
 use crate::refusals::Refusal;
 use crate::refusals::rows::{
-    HUB_EXISTS, ORCHESTRATION_ID, RESTART_STATE, REWIND_STATE, START_ID, START_REUSE,
+    HUB_EXISTS, ORCHESTRATION_ID, PENDING, RESTART_STATE, REWIND_STATE, START_ID, START_REUSE,
 };
 use crate::refusals::rules::{
     HUB_UNKNOWN, ID_TAKEN, NO_INSTANCE, NOT_ENDED, NOT_FAILED, REUSE_CONTRADICTORY,
@@ -67,6 +67,7 @@ pub(crate) fn of_propose_error(error: &ProposeError, repeat: Repeat) -> Status {
             Status::unavailable(format!("nothing was changed, try again: {why}"))
         }
         (ProposeError::Overloaded, _) => overloaded(),
+        (ProposeError::Full { pending, max }, _) => PENDING.full(*pending, *max).into(),
         (ProposeError::Unknown(why), Repeat::Harmless) => {
             Status::unavailable(format!("the outcome is unknown, try again: {why}"))
         }
@@ -211,11 +212,14 @@ mod tests {
 
     #[test]
     fn only_what_may_be_repeated_is_unavailable() {
-        use ProposeError::{NotApplied, Overloaded, Unknown};
+        use ProposeError::{Full, NotApplied, Overloaded, Unknown};
+        let full = || Full { pending: 7, max: 5 };
         let cases = [
             (NotApplied("stopping"), Repeat::Harmless, Code::Unavailable),
             (NotApplied("stopping"), Repeat::Doubles, Code::Unavailable),
             (Overloaded, Repeat::Harmless, Code::Unavailable),
+            (full(), Repeat::Harmless, Code::ResourceExhausted),
+            (full(), Repeat::Doubles, Code::ResourceExhausted),
             (Overloaded, Repeat::Doubles, Code::Unavailable),
             (Unknown("stopped"), Repeat::Harmless, Code::Unavailable),
             (Unknown("stopped"), Repeat::Doubles, Code::Unknown),
@@ -227,6 +231,20 @@ mod tests {
             assert_eq!(unknown, matches!(error, Unknown(_)), "{status:?}");
             let pushback = status.metadata().contains_key("grpc-retry-pushback-ms");
             assert_eq!(pushback, matches!(error, Overloaded), "{status:?}");
+        }
+    }
+
+    #[test]
+    fn a_full_instance_says_what_to_do() {
+        let full = ProposeError::Full { pending: 7, max: 5 };
+        let status = of_propose_error(&full, Repeat::Doubles);
+        for part in [
+            "nothing was changed",
+            "7 events or operations",
+            "at most 5",
+            "raise limits.pending_events",
+        ] {
+            assert!(status.message().contains(part), "{part:?} in {status:?}");
         }
     }
 
@@ -245,6 +263,17 @@ mod tests {
             status.message().starts_with("Task hub not found: Orders"),
             "{status:?}"
         );
-        assert!(status.message().contains("--hub Orders"), "{status:?}");
+        for fix in [
+            "TaskHub=...",
+            "hubs.create",
+            "--hub Orders",
+            "DTS_TASK_HUB_NAMES",
+            "hubs.dynamic",
+            "`longhaul dev`",
+            "CreateTaskHub",
+            "hubs.manage_over_rpc",
+        ] {
+            assert!(status.message().contains(fix), "{fix:?} in {status:?}");
+        }
     }
 }

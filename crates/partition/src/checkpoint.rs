@@ -37,7 +37,9 @@ fn write_alone(shared: &Shared) -> Result<(), TableFault> {
     };
     if let Some(frozen) = frozen {
         let written = frozen.write()?;
-        shared.core.lock().tables.complete(written);
+        let replaced = shared.core.lock().tables.complete(written);
+        // Not under the lock: it is much to free.
+        drop(replaced);
     }
     Ok(())
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use longhaul_replication::CheckpointThread;
+use longhaul_types::limits;
 
 use crate::dispatch::WorkKind;
 
@@ -35,6 +36,9 @@ pub struct Config {
     pub history_events_max: u64,
     /// Bytes of a history beyond which its orchestration fails.
     pub history_bytes_max: u64,
+    /// Events, or operations, that wait for one instance, beyond which those of clients are refused. What instances send
+    /// each other is always taken: it is committed with the sender's turn, so refusing it would lose it.
+    pub pending_events_max: usize,
     /// Losses of a work item with its stream, in a row, after which it waits before it is offered again.
     pub losses_before_delay: u32,
     /// Losses and abandons of a work item, in a row, after which it is parked; zero for never.
@@ -68,8 +72,9 @@ impl Default for Config {
             activity_lease_max: Duration::ZERO,
             entity_lease_max: Duration::ZERO,
             batch_failures_max: 3,
-            history_events_max: 100_000,
-            history_bytes_max: 256 << 20,
+            history_events_max: limits::HISTORY_EVENTS_DEFAULT,
+            history_bytes_max: limits::HISTORY_BYTES_DEFAULT,
+            pending_events_max: limits::PENDING_EVENTS_DEFAULT,
             losses_before_delay: 3,
             park_after: 20,
             park_retry: Duration::from_secs(15 * 60),

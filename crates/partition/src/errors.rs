@@ -11,6 +11,14 @@ pub enum ProposeError {
     /// Certainly without effect: too much is waiting already.
     #[error("not applied: the partition has too much work waiting")]
     Overloaded,
+    /// Certainly without effect: clients may let no more wait for this instance.
+    #[error("not applied: {pending} events or operations wait for the instance, {max} may")]
+    Full {
+        /// So many wait.
+        pending: usize,
+        /// So many may: [`crate::Config::pending_events_max`].
+        max: usize,
+    },
     /// It may have been applied, or may yet be.
     #[error("the outcome is unknown: {0}")]
     Unknown(&'static str),

@@ -57,6 +57,17 @@ impl Subject {
         }
     }
 
+    /// As the state is that the command will be applied to: the first turn of a rewound instance is not one that the worker
+    /// would answer in the same way for ever, though there may be nothing to take and nothing to say.
+    pub(crate) fn before(self, tables: &mut dyn Tables) -> Result<Self, TableFault> {
+        Ok(match self {
+            Self::IdleTurn(key) if tables.instance(&key)?.is_some_and(|it| it.kicked) => {
+                Self::Turn(key)
+            }
+            other => other,
+        })
+    }
+
     /// It was committed: whatever there is of the item is over, or it waits.
     pub(crate) fn end(&self, dispatcher: &mut Dispatcher) -> Option<Delayed> {
         match self {
@@ -283,3 +294,6 @@ impl Leader {
         wakes.work.extend(self.dispatcher.take_woken());
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,6 +11,7 @@
 //! Everything in [`leader`](crate) is soft: it is rebuilt from state when leadership begins and dropped when it ends.
 //! Never in here: gRPC, HTTP, or decisions about what a command does.
 
+mod backlog;
 mod checkpoint;
 mod clock;
 mod config;
@@ -18,6 +19,7 @@ mod core;
 mod dispatch;
 mod entities;
 mod errors;
+pub mod fuzzing;
 mod leader;
 mod machine;
 mod outbox;

@@ -1,10 +1,13 @@
 //! The partition's state as the replicated log sees it.
 
+use std::io;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use longhaul_engine::apply;
-use longhaul_replication::{Applied, Checkpoint, Machine, MachineFault, Position, Snapshot};
+use longhaul_replication::{
+    Applied, Checkpoint, Machine, MachineFault, Position, Snapshot, Stage, StagedState, Staging,
+};
 use longhaul_storage::records::decode_batch;
 
 use crate::checkpoint;
@@ -55,7 +58,9 @@ impl Machine for PartitionMachine {
                 .unwrap_or_default()
                 .into_iter();
             for command in batch.commands {
-                let subject = Subject::of(&command);
+                let subject = Subject::of(&command)
+                    .before(tables)
+                    .map_err(MachineFault::new)?;
                 let outcome = apply(tables, batch.at, command).map_err(MachineFault::new)?;
                 if let Some(leader) = leader {
                     leader
@@ -121,10 +126,23 @@ impl Machine for PartitionMachine {
         Ok(None)
     }
 
-    fn install(&mut self, _snapshot: Snapshot) -> Result<(), MachineFault> {
-        Err(MachineFault::new(
-            "a group of one replica has nobody to install a snapshot from",
-        ))
+    fn staging(&self) -> Arc<dyn Staging> {
+        Arc::new(NoStaging)
+    }
+
+    fn install(&mut self, _applied: Applied, _state: StagedState) -> Result<(), MachineFault> {
+        Err(MachineFault::new(NO_SNAPSHOTS))
+    }
+}
+
+const NO_SNAPSHOTS: &str = "a group of one replica has nobody to install a snapshot from";
+
+/// Takes no snapshots.
+struct NoStaging;
+
+impl Staging for NoStaging {
+    fn begin(&self) -> io::Result<Box<dyn Stage>> {
+        Err(io::Error::other(NO_SNAPSHOTS))
     }
 }
 

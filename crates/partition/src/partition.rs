@@ -85,11 +85,8 @@ impl Partition {
     /// [`ReadError`].
     pub async fn view(&self, key: &InstanceKey) -> Result<Option<InstanceView>, ReadError> {
         self.barrier().await?;
-        let mut core = self.shared.core.lock();
-        Ok(core
-            .tables
-            .instance(key)?
-            .map(|instance| InstanceView::of(key, instance)))
+        let reading = self.shared.core.lock().tables.read(key);
+        Ok(reading.view()?)
     }
 
     /// The instance's committed history, including everything acknowledged before the call.

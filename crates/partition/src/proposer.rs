@@ -16,7 +16,8 @@ use longhaul_storage::records::encode_batch;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-use crate::core::{Caller, Shared};
+use crate::backlog::Unapplied;
+use crate::core::{Caller, Core, Shared};
 use crate::errors::ProposeError;
 
 /// Bytes that a command or message takes in an entry beside its payloads, about.
@@ -123,7 +124,7 @@ fn weight(command: &Command) -> usize {
         Command::Purge { targets } => targets.len() * REST,
         Command::Remove { keys } | Command::ExpireEntities(keys) => keys.len() * REST,
         Command::ReleaseOperations(operations) => operations.len() * REST,
-        Command::AckOutbox { .. } | Command::Restart { .. } | Command::Unlock { .. } => 0,
+        Command::AckOutbox { .. } | Command::Restart { .. } => 0,
     };
     REST + payloads
 }
@@ -159,6 +160,7 @@ fn refuse(caller: Option<Caller>, error: ProposeError) {
 /// Proposes until the queue is closed.
 pub(crate) async fn run(shared: Arc<Shared>, group: Group) {
     let mut in_flight = FuturesUnordered::new();
+    let mut unapplied = Unapplied::default();
     let mut number = 0;
     loop {
         while in_flight.len() < shared.config.entries_in_flight_max {
@@ -170,9 +172,12 @@ pub(crate) async fn run(shared: Arc<Shared>, group: Group) {
                 break;
             }
             number += 1;
-            if let Some(entry) = propose(&shared, &group, number, commands, callers) {
-                in_flight.push(entry);
-            }
+            let entry = Entry {
+                number,
+                commands,
+                callers,
+            };
+            in_flight.extend(propose(&shared, &group, entry, &mut unapplied));
         }
         if shared.queue.closed.load(Ordering::Acquire) && in_flight.is_empty() {
             return;
@@ -187,25 +192,26 @@ pub(crate) async fn run(shared: Arc<Shared>, group: Group) {
 
 type Proposed = (u64, Result<(), longhaul_replication::ProposeError>);
 
+/// Commands that go into the log together.
+struct Entry {
+    number: u64,
+    commands: Vec<Command>,
+    /// One for each command.
+    callers: Vec<Option<Caller>>,
+}
+
 fn propose(
     shared: &Shared,
     group: &Group,
-    number: u64,
-    commands: Vec<Command>,
-    callers: Vec<Option<Caller>>,
+    entry: Entry,
+    unapplied: &mut Unapplied,
 ) -> Option<impl Future<Output = Proposed> + use<>> {
-    let batch = Batch {
-        at: shared.clock.now(),
-        proposer: shared.proposer,
-        number,
-        commands,
-    };
-    let term = {
+    let mut refused = Vec::new();
+    let (term, number, commands) = {
         let mut core = shared.core.lock();
-        let term = core.leader.as_ref().map(|leader| leader.term);
-        let Some(term) = term else {
+        let Some(term) = core.leader.as_ref().map(|leader| leader.term) else {
             drop(core);
-            for caller in callers {
+            for caller in entry.callers {
                 refuse(
                     caller,
                     ProposeError::NotApplied("this node does not lead the partition"),
@@ -213,11 +219,53 @@ fn propose(
             }
             return None;
         };
-        core.calls.insert(number, callers);
-        term
+        let max = shared.config.pending_events_max;
+        let entry = fitting(&mut core, entry, unapplied, max, &mut refused);
+        if !entry.commands.is_empty() {
+            core.calls.insert(entry.number, entry.callers);
+        }
+        (term, entry.number, entry.commands)
+    };
+    for (caller, error) in refused {
+        refuse(caller, error);
+    }
+    if commands.is_empty() {
+        return None;
+    }
+    let batch = Batch {
+        at: shared.clock.now(),
+        proposer: shared.proposer,
+        number,
+        commands,
     };
     let proposal = group.propose(term, encode_batch(&batch));
     Some(async move { (number, proposal.await.map(drop)) })
+}
+
+/// The entry without what would make too much wait for an instance.
+fn fitting(
+    core: &mut Core,
+    entry: Entry,
+    unapplied: &mut Unapplied,
+    max: usize,
+    refused: &mut Vec<(Option<Caller>, ProposeError)>,
+) -> Entry {
+    unapplied.retain(|number| core.calls.contains_key(&number));
+    let mut fitting = Entry {
+        number: entry.number,
+        commands: Vec::with_capacity(entry.commands.len()),
+        callers: Vec::with_capacity(entry.callers.len()),
+    };
+    for (command, caller) in entry.commands.into_iter().zip(entry.callers) {
+        match unapplied.admit(&mut core.tables, entry.number, &command, max) {
+            Ok(()) => {
+                fitting.commands.push(command);
+                fitting.callers.push(caller);
+            }
+            Err(error) => refused.push((caller, error)),
+        }
+    }
+    fitting
 }
 
 /// Applied entries were answered when they were applied; the others are answered here.

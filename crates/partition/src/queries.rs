@@ -18,7 +18,8 @@ use crate::partition::Partition;
 const PURGE_TARGETS_MAX: usize = 128;
 
 impl Partition {
-    /// Up to `limit` instances that match, after a position, by creation time and id.
+    /// Up to `limit` instances that match, after a position, by creation time and id; fewer only if there are no more, or
+    /// with [`longhaul_types::limits::SEARCH_BYTES_MAX`] bytes of payloads.
     ///
     /// # Errors
     /// [`ReadError`].
@@ -46,7 +47,8 @@ impl Partition {
             .await
     }
 
-    /// Up to `limit` entities that match, after an id, by id.
+    /// Up to `limit` entities that match, after an id, by id; fewer only if there are no more, or with
+    /// [`longhaul_types::limits::SEARCH_BYTES_MAX`] bytes of states.
     ///
     /// # Errors
     /// [`ReadError`].

@@ -1,6 +1,8 @@
 //! Votes, positions, memberships and entry payloads as bytes: our own messages, so that neither the
 //! write-ahead log nor the network depends on how the consensus library lays out its types.
 //!
+//! What is kept in the log is here; what only travels is in [`wire`].
+//!
 //! The commands of an entry are copied once, into the entry's bytes; decoding shares them.
 
 use std::{collections::BTreeMap, io};
@@ -8,6 +10,8 @@ use std::{collections::BTreeMap, io};
 use bytes::Bytes;
 use longhaul_proto::raft::v1 as proto;
 use prost::Message;
+
+pub(crate) mod wire;
 
 use crate::types::{Commands, EntryPayload, LogId, Membership, NodeId, StoredMembership, Vote};
 
@@ -38,23 +42,11 @@ impl From<DecodeFault> for io::Error {
 }
 
 pub(crate) fn encode_vote(vote: &Vote) -> Bytes {
-    let leader = vote.leader_id();
-    let vote = proto::Vote {
-        term: leader.term,
-        node_id: leader.voted_for.0,
-        committed: vote.is_committed(),
-    };
-    vote.encode_to_vec().into()
+    vote_message(vote).encode_to_vec().into()
 }
 
 pub(crate) fn decode_vote(bytes: Bytes) -> Result<Vote, DecodeFault> {
-    let vote: proto::Vote = decode("a vote", bytes)?;
-    let node = NodeId(vote.node_id);
-    Ok(if vote.committed {
-        Vote::new_committed(vote.term, node)
-    } else {
-        Vote::new(vote.term, node)
-    })
+    Ok(vote(&decode("a vote", bytes)?))
 }
 
 pub(crate) fn encode_log_id(id: &LogId) -> Bytes {
@@ -66,6 +58,44 @@ pub(crate) fn decode_log_id(bytes: Bytes) -> Result<LogId, DecodeFault> {
 }
 
 pub(crate) fn encode_payload(payload: &EntryPayload) -> Bytes {
+    payload_message(payload).encode_to_vec().into()
+}
+
+pub(crate) fn decode_payload(bytes: Bytes) -> Result<EntryPayload, DecodeFault> {
+    payload(decode("an entry", bytes)?)
+}
+
+pub(crate) fn encode_membership(stored: &StoredMembership) -> Bytes {
+    stored_membership_message(stored).encode_to_vec().into()
+}
+
+pub(crate) fn decode_membership(bytes: Bytes) -> Result<StoredMembership, DecodeFault> {
+    stored_membership(decode("a stored membership", bytes)?)
+}
+
+fn decode<M: Message + Default>(what: &'static str, bytes: Bytes) -> Result<M, DecodeFault> {
+    M::decode(bytes).map_err(|source| DecodeFault::Malformed { what, source })
+}
+
+fn vote_message(vote: &Vote) -> proto::Vote {
+    let leader = vote.leader_id();
+    proto::Vote {
+        term: leader.term,
+        node_id: leader.voted_for.0,
+        committed: vote.is_committed(),
+    }
+}
+
+fn vote(message: &proto::Vote) -> Vote {
+    let node = NodeId(message.node_id);
+    if message.committed {
+        Vote::new_committed(message.term, node)
+    } else {
+        Vote::new(message.term, node)
+    }
+}
+
+fn payload_message(payload: &EntryPayload) -> proto::EntryPayload {
     let payload = match payload {
         EntryPayload::Blank => None,
         EntryPayload::Normal(commands) => {
@@ -75,12 +105,11 @@ pub(crate) fn encode_payload(payload: &EntryPayload) -> Bytes {
             membership_message(membership),
         )),
     };
-    proto::EntryPayload { payload }.encode_to_vec().into()
+    proto::EntryPayload { payload }
 }
 
-pub(crate) fn decode_payload(bytes: Bytes) -> Result<EntryPayload, DecodeFault> {
-    let entry: proto::EntryPayload = decode("an entry", bytes)?;
-    Ok(match entry.payload {
+fn payload(message: proto::EntryPayload) -> Result<EntryPayload, DecodeFault> {
+    Ok(match message.payload {
         None => EntryPayload::Blank,
         Some(proto::entry_payload::Payload::Commands(commands)) => {
             EntryPayload::Normal(Commands(commands))
@@ -91,32 +120,22 @@ pub(crate) fn decode_payload(bytes: Bytes) -> Result<EntryPayload, DecodeFault> 
     })
 }
 
-pub(crate) fn encode_membership(stored: &StoredMembership) -> Bytes {
-    let position = stored.log_id().as_ref().map(log_position);
-    let membership = Some(membership_message(stored.membership()));
+fn stored_membership_message(stored: &StoredMembership) -> proto::StoredMembership {
     proto::StoredMembership {
-        position,
-        membership,
+        position: stored.log_id().as_ref().map(log_position),
+        membership: Some(membership_message(stored.membership())),
     }
-    .encode_to_vec()
-    .into()
 }
 
-pub(crate) fn decode_membership(bytes: Bytes) -> Result<StoredMembership, DecodeFault> {
-    const WHAT: &str = "a stored membership";
-    let stored: proto::StoredMembership = decode(WHAT, bytes)?;
-    let message = stored.membership.ok_or(DecodeFault::Missing {
-        what: WHAT,
+fn stored_membership(message: proto::StoredMembership) -> Result<StoredMembership, DecodeFault> {
+    let members = message.membership.ok_or(DecodeFault::Missing {
+        what: "a stored membership",
         field: "membership",
     })?;
     Ok(StoredMembership::new(
-        stored.position.map(log_id),
-        membership(message)?,
+        message.position.map(log_id),
+        membership(members)?,
     ))
-}
-
-fn decode<M: Message + Default>(what: &'static str, bytes: Bytes) -> Result<M, DecodeFault> {
-    M::decode(bytes).map_err(|source| DecodeFault::Malformed { what, source })
 }
 
 fn log_position(id: &LogId) -> proto::LogPosition {

@@ -25,7 +25,7 @@ use crate::{
     leadership::{Follow, Leadership},
     log_store::LogStore,
     machine::Machine,
-    network::Network,
+    network::{Attached, Network},
     solo::Solo,
     state_machine::{MachineProgress, StateMachine},
     types::{Commands, LeaderTerm, NodeId, Position, Raft, Runtime, TypeConfig},
@@ -166,6 +166,7 @@ impl Group {
         let faults = Faults::new(id, on_fault);
         let solo = Solo::default();
         let log = LogStore::new(log, solo.clone(), faults.clone());
+        let staging = machine.staging();
         let machine = StateMachine::new(
             machine,
             log.clone(),
@@ -195,7 +196,7 @@ impl Group {
             solo: solo.clone(),
             faults,
             stop: stop_receiver,
-            attachment: network.attach(id, node, &raft),
+            attachment: network.attach(id, node, Attached::new(raft.clone(), staging)),
         };
         tokio::spawn(follow.run());
         Ok(Self(Arc::new(Replica {
@@ -361,6 +362,12 @@ impl Group {
                 .running_state
                 .map_err(|_| Stopped)?;
         }
+    }
+
+    /// The replica, for tests that ask it for what nobody else does.
+    #[cfg(test)]
+    pub(crate) fn raft(&self) -> &Raft {
+        &self.0.raft
     }
 
     /// How far the log has got.

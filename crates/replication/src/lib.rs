@@ -16,6 +16,7 @@
 mod codec;
 mod config;
 mod fault;
+pub mod fuzzing;
 mod group;
 mod leadership;
 mod log_store;
@@ -32,6 +33,9 @@ pub use fault::{GroupFault, OnFault};
 pub use group::{Group, GroupSetup, Progress, ProposeError, ReadError, StartError, Stopped};
 pub use leadership::Leadership;
 pub use longhaul_wal::{GroupId, GroupLog};
-pub use machine::{Applied, Checkpoint, Machine, MachineFault, Snapshot, SnapshotContent};
-pub use network::{InProcess, Network};
+pub use machine::{
+    Applied, Checkpoint, Machine, MachineFault, Snapshot, SnapshotReader, Stage, StagedState,
+    Staging,
+};
+pub use network::{InProcess, Network, RemoteConfig};
 pub use types::{NodeId, Position};

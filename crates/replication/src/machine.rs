@@ -1,6 +1,6 @@
 //! The contract between a group and the state it replicates.
 
-use std::{any::Any, error::Error, fmt};
+use std::{any::Any, error::Error, fmt, io, sync::Arc};
 
 use bytes::Bytes;
 
@@ -48,18 +48,21 @@ pub trait Machine: Send + 'static {
     fn checkpoint(&mut self) -> Result<Checkpoint, MachineFault>;
 
     /// Pins the state of the newest finished checkpoint for a replica that is too far behind for
-    /// the log; `None` if there is none yet. Cheap: whoever receives the content reads from it.
+    /// the log; `None` if there is none yet. Cheap: whoever sends it reads from it.
     ///
     /// # Errors
     /// A fault stops the replica for good.
     fn export(&mut self) -> Result<Option<Snapshot>, MachineFault>;
 
-    /// Replaces all state, durably, by what another replica's [`Machine::export`] answered. May
-    /// take as long as writing it takes.
+    /// Where the chunks of other replicas' snapshots are gathered. Asked once, before anything else.
+    fn staging(&self) -> Arc<dyn Staging>;
+
+    /// Replaces all state, durably, by what has been gathered in the [`Machine::staging`]. May take
+    /// as long as writing it takes.
     ///
     /// # Errors
     /// A fault stops the replica for good.
-    fn install(&mut self, snapshot: Snapshot) -> Result<(), MachineFault>;
+    fn install(&mut self, applied: Applied, state: StagedState) -> Result<(), MachineFault>;
 }
 
 /// Writes a checkpoint. May block; its end means that the state is durable.
@@ -74,21 +77,101 @@ pub struct Applied {
     pub membership: Option<Bytes>,
 }
 
-/// State at one position, on its way from one replica to another.
-#[derive(Debug)]
+/// State at one position, on its way to another replica.
 pub struct Snapshot {
-    /// The position of the state, which its content does not move away from.
+    /// The position of the state, which its chunks do not move away from.
     pub applied: Applied,
     /// The state itself.
-    pub content: SnapshotContent,
+    pub chunks: Box<dyn SnapshotReader>,
 }
 
-/// An exported state, of a type that only the [`Machine`] knows.
-pub struct SnapshotContent(pub Box<dyn Any + Send>);
+impl fmt::Debug for Snapshot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Snapshot")
+            .field("applied", &self.applied)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Reads an exported state, piece by piece. Dropped, it lets go of the state.
+pub trait SnapshotReader: Send + 'static {
+    /// The next chunk, up to about a megabyte; `None` after the last. May block.
+    ///
+    /// # Errors
+    /// The state cannot be read. Nothing of it is installed then.
+    fn next_chunk(&mut self) -> io::Result<Option<Bytes>>;
+}
+
+/// Gathers snapshots beside the state, while it is being used.
+pub trait Staging: Send + Sync + 'static {
+    /// Begins with another snapshot. There may be several at a time. May block.
+    ///
+    /// # Errors
+    /// There is no place for it, or this machine takes none.
+    fn begin(&self) -> io::Result<Box<dyn Stage>>;
+}
+
+/// One snapshot as it arrives. Dropped before it is finished, it leaves nothing behind.
+pub trait Stage: Send + 'static {
+    /// Takes the next chunk, as [`SnapshotReader::next_chunk`] gave it. May block.
+    ///
+    /// # Errors
+    /// It cannot be kept.
+    fn write(&mut self, chunk: Bytes) -> io::Result<()>;
+
+    /// Ends a snapshot of which every chunk has been written. May block.
+    ///
+    /// # Errors
+    /// It cannot be kept, or is not what it should be.
+    fn finish(self: Box<Self>) -> io::Result<StagedState>;
+}
+
+/// A state that has arrived as a whole, of a type that only the [`Machine`] knows. Dropped before it
+/// is installed, it leaves nothing behind.
+pub struct StagedState(pub Box<dyn Any + Send>);
+
+impl fmt::Debug for StagedState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("StagedState")
+    }
+}
+
+/// What the consensus library hands around as a snapshot.
+pub(crate) enum SnapshotContent {
+    /// Nothing: a checkpoint of this replica's own.
+    Checkpoint,
+    /// On its way out.
+    Exported(Box<dyn SnapshotReader>),
+    /// Arrived.
+    Staged(StagedState),
+}
+
+impl SnapshotContent {
+    /// The state, gathered at once if it has only been exported: for replicas that share a process.
+    ///
+    /// # Errors
+    /// It cannot be read or kept, or there is none.
+    pub(crate) fn stage(self, staging: &dyn Staging) -> io::Result<StagedState> {
+        let mut chunks = match self {
+            Self::Checkpoint => return Err(io::Error::other("a checkpoint has no content")),
+            Self::Staged(state) => return Ok(state),
+            Self::Exported(chunks) => chunks,
+        };
+        let mut stage = staging.begin()?;
+        while let Some(chunk) = chunks.next_chunk()? {
+            stage.write(chunk)?;
+        }
+        stage.finish()
+    }
+}
 
 impl fmt::Debug for SnapshotContent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("SnapshotContent")
+        f.write_str(match self {
+            Self::Checkpoint => "Checkpoint",
+            Self::Exported(_) => "Exported",
+            Self::Staged(_) => "Staged",
+        })
     }
 }
 

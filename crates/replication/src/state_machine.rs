@@ -152,10 +152,11 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
                 .map(|_| codec::encode_membership(&meta.last_membership)),
         };
         let position = applied.position;
-        let installed = self
-            .machine
-            .get_mut()
-            .install(Snapshot { applied, content });
+        let machine = self.machine.get_mut();
+        let state = content
+            .stage(&*machine.staging())
+            .map_err(MachineFault::new);
+        let installed = state.and_then(|state| machine.install(applied, state));
         installed.map_err(|fault| self.faults.report_machine(fault))?;
         self.applied = meta.last_log_id;
         self.membership = meta.last_membership.clone();
@@ -174,7 +175,7 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
             .get_mut()
             .export()
             .map_err(|fault| self.faults.report_machine(fault))?;
-        let Some(Snapshot { applied, content }) = exported else {
+        let Some(Snapshot { applied, chunks }) = exported else {
             return Ok(None);
         };
         let membership = applied.membership.map(codec::decode_membership).transpose();
@@ -187,7 +188,7 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
         };
         Ok(Some(SnapshotOf::<TypeConfig, _> {
             meta,
-            snapshot: content,
+            snapshot: SnapshotContent::Exported(chunks),
         }))
     }
 }
@@ -249,7 +250,7 @@ impl RaftSnapshotBuilder<TypeConfig> for CheckpointWriter {
             .send_modify(|progress| progress.durable = progress.durable.max(durable));
         Ok(SnapshotOf::<TypeConfig, _> {
             meta: self.meta.clone(),
-            snapshot: SnapshotContent(Box::new(())),
+            snapshot: SnapshotContent::Checkpoint,
         })
     }
 }

@@ -2,6 +2,9 @@
 //! for the log.
 
 use std::{
+    collections::VecDeque,
+    io,
+    ops::Range,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -15,7 +18,10 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use crate::{
-    machine::{Applied, Checkpoint, Machine, MachineFault, Snapshot, SnapshotContent},
+    machine::{
+        Applied, Checkpoint, Machine, MachineFault, Snapshot, SnapshotReader, Stage, StagedState,
+        Staging,
+    },
     types::Position,
 };
 
@@ -30,6 +36,7 @@ pub(crate) struct State {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Ledger {
     newest: Arc<Mutex<Process>>,
+    staged: Staged,
     unordered: bool,
 }
 
@@ -59,6 +66,7 @@ impl Ledger {
         *self.newest.lock() = process.clone();
         Box::new(LedgerMachine {
             process,
+            staged: self.staged.clone(),
             unordered: self.unordered,
         })
     }
@@ -66,6 +74,11 @@ impl Ledger {
     /// Whether the newest machine has not been dropped.
     pub(crate) fn has_machine(&self) -> bool {
         Arc::strong_count(&self.newest.lock().memory) > 1
+    }
+
+    /// Snapshots that have arrived.
+    pub(crate) fn staged(&self) -> StagedCounts {
+        self.staged.counts()
     }
 
     pub(crate) fn disk(&self) -> State {
@@ -83,6 +96,7 @@ impl Ledger {
 /// The machine: breaks on [`FAULT`], panics on [`PANIC`], and refuses to go backwards.
 pub(crate) struct LedgerMachine {
     process: Process,
+    staged: Staged,
     unordered: bool,
 }
 
@@ -149,23 +163,116 @@ impl Machine for LedgerMachine {
         let applied = state.applied.clone();
         Ok(applied.position.is_some().then(|| Snapshot {
             applied,
-            content: SnapshotContent(Box::new(state)),
+            chunks: Box::new(Chunks::of(&state)),
         }))
     }
 
-    fn install(&mut self, snapshot: Snapshot) -> Result<(), MachineFault> {
-        let state = snapshot
-            .content
+    fn staging(&self) -> Arc<dyn Staging> {
+        Arc::new(self.staged.clone())
+    }
+
+    fn install(&mut self, applied: Applied, state: StagedState) -> Result<(), MachineFault> {
+        let commands = state
             .0
-            .downcast::<State>()
+            .downcast::<Vec<(Position, Bytes)>>()
             .map_err(|_| MachineFault::new("not a ledger"))?;
-        assert_eq!(
-            state.applied, snapshot.applied,
-            "a snapshot stands where it says"
-        );
-        *self.process.disk.lock() = (*state).clone();
-        *self.process.memory.lock() = *state;
+        let state = State {
+            applied,
+            commands: *commands,
+        };
+        *self.process.disk.lock() = state.clone();
+        *self.process.memory.lock() = state;
         Ok(())
+    }
+}
+
+/// A ledger as chunks: one for each of its entries, `term index commands`.
+struct Chunks(VecDeque<Bytes>);
+
+impl Chunks {
+    fn of(state: &State) -> Self {
+        let chunks = state.commands.iter().map(|(position, commands)| {
+            let mut chunk = Vec::with_capacity(16 + commands.len());
+            chunk.extend(position.term.to_be_bytes());
+            chunk.extend(position.index.to_be_bytes());
+            chunk.extend(commands);
+            chunk.into()
+        });
+        Self(chunks.collect())
+    }
+}
+
+impl SnapshotReader for Chunks {
+    fn next_chunk(&mut self) -> io::Result<Option<Bytes>> {
+        Ok(self.0.pop_front())
+    }
+}
+
+/// The snapshots that arrive at a node; clones are the same node's.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Staged {
+    counts: Arc<Mutex<StagedCounts>>,
+}
+
+/// How many snapshots there have been.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct StagedCounts {
+    pub(crate) begun: usize,
+    pub(crate) finished: usize,
+    pub(crate) dropped_early: usize,
+}
+
+impl Staged {
+    pub(crate) fn counts(&self) -> StagedCounts {
+        *self.counts.lock()
+    }
+}
+
+impl Staging for Staged {
+    fn begin(&self) -> io::Result<Box<dyn Stage>> {
+        self.counts.lock().begun += 1;
+        Ok(Box::new(LedgerStage {
+            commands: Vec::new(),
+            counts: self.counts.clone(),
+            finished: false,
+        }))
+    }
+}
+
+struct LedgerStage {
+    commands: Vec<(Position, Bytes)>,
+    counts: Arc<Mutex<StagedCounts>>,
+    finished: bool,
+}
+
+impl Stage for LedgerStage {
+    fn write(&mut self, chunk: Bytes) -> io::Result<()> {
+        let number = |range: Range<usize>| {
+            let bytes = chunk.get(range).and_then(|part| part.try_into().ok());
+            bytes
+                .map(u64::from_be_bytes)
+                .ok_or(io::Error::from(io::ErrorKind::InvalidData))
+        };
+        let position = Position {
+            term: number(0..8)?,
+            index: number(8..16)?,
+        };
+        self.commands.push((position, chunk.slice(16..)));
+        Ok(())
+    }
+
+    fn finish(mut self: Box<Self>) -> io::Result<StagedState> {
+        self.finished = true;
+        self.counts.lock().finished += 1;
+        Ok(StagedState(Box::new(std::mem::take(&mut self.commands))))
+    }
+}
+
+impl Drop for LedgerStage {
+    fn drop(&mut self) {
+        if !self.finished {
+            self.counts.lock().dropped_early += 1;
+        }
     }
 }
 

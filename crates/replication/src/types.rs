@@ -3,15 +3,12 @@
 use std::fmt;
 
 use bytes::Bytes;
+pub use longhaul_types::NodeId;
 use openraft::{
     TokioRuntime, impls::leader_id_std, rt::deterministic_rng::DeterministicRng, type_config::alias,
 };
 
 use crate::state_machine::StateMachine;
-
-/// Id of a node; given once by the cluster and never to another node.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct NodeId(pub u64);
 
 /// Where an entry stands in a group's log; ordered by term, then index.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -48,18 +45,6 @@ pub(crate) type EntryPayload = alias::PayloadOf<TypeConfig>;
 pub(crate) type Membership = openraft::Membership<NodeId, ()>;
 pub(crate) type StoredMembership = alias::StoredMembershipOf<TypeConfig>;
 pub(crate) type SnapshotMeta = alias::SnapshotMetaOf<TypeConfig>;
-
-impl From<u64> for NodeId {
-    fn from(id: u64) -> Self {
-        Self(id)
-    }
-}
-
-impl fmt::Display for NodeId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
 
 impl fmt::Display for Position {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -18,6 +18,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use longhaul_partition::RetentionPolicy;
+use longhaul_types::limits::HUBS_MAX;
 use longhaul_types::{HubId, HubName};
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::{Notify, watch};
@@ -28,10 +29,6 @@ use crate::data_dir::durable_file::{self, FileError, Sync};
 use crate::fault::FaultHandler;
 
 pub(crate) use rpc::HubsOverRpc;
-
-/// Hubs of one cluster, with those whose content is still being removed. Our choice; bounds what a client can create
-/// by inventing names.
-pub const HUBS_MAX: usize = 10_000;
 
 /// The list, in memory and in its file.
 #[derive(Debug)]

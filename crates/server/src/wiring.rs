@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use longhaul_engine::tables::PartitionState;
-use longhaul_frontend::Dependencies;
+use longhaul_frontend::{Dependencies, Limits};
 use longhaul_partition::{Clock, Partitions, Randomness};
 use longhaul_replication::{GroupConfig, GroupId, NodeId};
 use longhaul_storage::{PartitionTables, RocksStore, Store};
@@ -78,15 +78,7 @@ impl Hosted {
         let partitions = Partitions::start(longhaul_partition::Setup {
             count: identity.partitions,
             node: NodeId(identity.node_id),
-            config: longhaul_partition::Config {
-                checkpoint_interval: config.storage.checkpoint_interval,
-                turn_lease_max: config.work_items.orchestration_lease_max,
-                activity_lease_max: config.work_items.activity_lease_max,
-                entity_lease_max: config.work_items.entity_lease_max,
-                park_after: config.work_items.park_after,
-                park_retry: config.work_items.park_retry,
-                ..longhaul_partition::Config::default()
-            },
+            config: partition_config(config),
             group_config: GroupConfig::default(),
             // Group 0 is left to what concerns the whole cluster.
             replicas: tables.into_iter().zip(logs).collect(),
@@ -111,6 +103,21 @@ impl Hosted {
             // Reported when it happened.
             tracing::debug!(%fault, "the log had failed before it was closed");
         }
+    }
+}
+
+fn partition_config(config: &Config) -> longhaul_partition::Config {
+    longhaul_partition::Config {
+        checkpoint_interval: config.storage.checkpoint_interval,
+        turn_lease_max: config.work_items.orchestration_lease_max,
+        activity_lease_max: config.work_items.activity_lease_max,
+        entity_lease_max: config.work_items.entity_lease_max,
+        history_events_max: config.limits.history_events.into(),
+        history_bytes_max: config.limits.history_bytes.0,
+        pending_events_max: count(config.limits.pending_events),
+        park_after: config.work_items.park_after,
+        park_retry: config.work_items.park_retry,
+        ..longhaul_partition::Config::default()
     }
 }
 
@@ -207,6 +214,25 @@ pub(crate) fn open_hubs(
     Ok(hubs)
 }
 
+/// What calls and answers may hold.
+fn content_limits(config: &Config) -> Limits {
+    let limits = &config.limits;
+    Limits {
+        payload_bytes: limits.payload.as_usize(),
+        name_bytes: limits.name.as_usize(),
+        version_bytes: limits.version.as_usize(),
+        tags: count(limits.tags),
+        tag_key_bytes: limits.tag_key.as_usize(),
+        tag_value_bytes: limits.tag_value.as_usize(),
+        tags_bytes: limits.tags_bytes.as_usize(),
+        actions: count(limits.actions),
+    }
+}
+
+fn count(count: u32) -> usize {
+    usize::try_from(count).unwrap_or(usize::MAX)
+}
+
 /// The two steps of an end, as calls see them.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Stopping {
@@ -226,7 +252,7 @@ pub(crate) fn service(
 ) -> anyhow::Result<Traced<Lasting<longhaul_frontend::Server>>> {
     let frontend = longhaul_frontend::Config {
         default_hub: default_hub(config),
-        payload_bytes_max: config.limits.payload.as_usize(),
+        limits: content_limits(config),
         message_bytes_max: config.limits.message.as_usize(),
         work_items_per_stream: config.limits.work_items_per_stream,
         ..longhaul_frontend::Config::default()
@@ -259,5 +285,55 @@ fn default_hub(config: &Config) -> HubName {
     match created.first() {
         Some(first) if !config.hubs.dynamic && !created.contains(&default) => first.clone(),
         _ => default,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Defaults are written where people read them and where they are used: here they are the same.
+    #[test]
+    fn what_is_not_set_is_as_the_crates_have_it() {
+        let config = Config::server();
+        assert_eq!(content_limits(&config), Limits::default());
+        let partitions = partition_config(&config);
+        let default = longhaul_partition::Config::default();
+        assert_eq!(partitions.pending_events_max, default.pending_events_max);
+        assert_eq!(partitions.history_events_max, default.history_events_max);
+        assert_eq!(partitions.history_bytes_max, default.history_bytes_max);
+        let frontend = longhaul_frontend::Config::default();
+        assert_eq!(config.limits.message.as_usize(), frontend.message_bytes_max);
+        assert_eq!(
+            config.limits.work_items_per_stream,
+            frontend.work_items_per_stream
+        );
+    }
+
+    #[test]
+    fn each_limit_goes_where_it_belongs() {
+        let mut config = Config::server();
+        let limits = &mut config.limits;
+        let bytes = crate::config::ByteCount;
+        (limits.payload, limits.name, limits.version) = (bytes(1), bytes(2), bytes(3));
+        (limits.tag_key, limits.tag_value, limits.tags_bytes) = (bytes(4), bytes(5), bytes(6));
+        (limits.tags, limits.actions) = (7, 8);
+        (limits.pending_events, limits.history_events) = (9, 10);
+        limits.history_bytes = bytes(11);
+        let expected = Limits {
+            payload_bytes: 1,
+            name_bytes: 2,
+            version_bytes: 3,
+            tag_key_bytes: 4,
+            tag_value_bytes: 5,
+            tags_bytes: 6,
+            tags: 7,
+            actions: 8,
+        };
+        assert_eq!(content_limits(&config), expected);
+        let partitions = partition_config(&config);
+        assert_eq!(partitions.pending_events_max, 9);
+        assert_eq!(partitions.history_events_max, 10);
+        assert_eq!(partitions.history_bytes_max, 11);
     }
 }

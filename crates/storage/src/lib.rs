@@ -27,4 +27,4 @@ pub use config::Config;
 pub use mem::MemStore;
 pub use rocks::RocksStore;
 pub use rows::{Rows, RowsView, Store};
-pub use tables::{Look, PartitionTables};
+pub use tables::{Look, PartitionTables, Reading};

@@ -19,6 +19,7 @@ mod digest;
 mod indexes;
 mod look;
 mod outbox;
+mod reading;
 mod record;
 mod residents;
 mod runs;
@@ -35,6 +36,7 @@ use longhaul_engine::tables::{PartitionState, TableFault, Tables};
 use longhaul_engine::{Entity, Instance};
 use longhaul_types::{ExecutionId, PartitionId};
 pub use look::Look;
+pub use reading::Reading;
 
 use crate::fault::fault;
 use crate::keys;

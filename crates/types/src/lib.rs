@@ -5,10 +5,12 @@
 mod hub;
 mod ids;
 pub mod limits;
+mod node;
 mod partition;
 mod timestamp;
 
 pub use hub::{HubId, HubName, InvalidHubName};
 pub use ids::{ExecutionId, InstanceId, InvalidInstanceId};
+pub use node::NodeId;
 pub use partition::{PartitionCount, PartitionId};
 pub use timestamp::Timestamp;

@@ -192,6 +192,12 @@ impl Builder {
         self.records += 1;
     }
 
+    /// Adds bytes that need not be records.
+    pub(crate) fn push_forged(&mut self, bytes: &[u8]) {
+        self.bytes.extend_from_slice(bytes);
+        self.records += 1;
+    }
+
     /// Number of records so far.
     pub(crate) fn records(&self) -> u32 {
         self.records

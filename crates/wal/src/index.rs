@@ -21,6 +21,10 @@ use crate::entry::GroupId;
 use crate::record::{Kind, RECORD_HEADER_BYTES, Record};
 use crate::segment::Segment;
 
+/// Entries of a group that may be missing while a log is read: far more than a group ever has, so
+/// that no record takes memory without end.
+const GAP_MAX: u64 = 1 << 24;
+
 /// Where a record is. The index of an entry is implied by its place in the group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Location {
@@ -100,6 +104,23 @@ impl Index {
                 live_bytes: 0,
             },
         );
+    }
+
+    /// Whether a log can hold this record after those that were applied. Only for records that are
+    /// read: what the writer queues was checked before.
+    pub(crate) fn admits(&self, record: &Record<'_>) -> bool {
+        let gap = match self.groups.get(&record.group) {
+            Some(group) if !group.entries.is_empty() => match record.kind {
+                Kind::Append => record.index.saturating_sub(group.end()),
+                Kind::Moved => {
+                    let before = group.first.saturating_sub(record.index);
+                    before.max(record.index.saturating_sub(group.end()))
+                }
+                _ => 0,
+            },
+            _ => 0,
+        };
+        record.index < u64::MAX && gap <= GAP_MAX
     }
 
     /// Applies one record of the segment `segment`, which starts there at `offset`.
@@ -288,6 +309,11 @@ impl Index {
 }
 
 impl GroupIndex {
+    /// The index after the last entry.
+    fn end(&self) -> u64 {
+        self.first + self.entries.len() as u64
+    }
+
     /// Sets where an entry is; returns where it was.
     fn place(&mut self, index: u64, location: Location) -> Option<Location> {
         if self.entries.is_empty() {

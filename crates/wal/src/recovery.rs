@@ -263,6 +263,9 @@ impl Scan<'_> {
                 let Some((offset, record)) = record else {
                     return Err(tail.damaged("a record has a kind this release does not know"));
                 };
+                if !self.index.admits(&record) {
+                    return Err(tail.damaged("a record has an index that no record can have here"));
+                }
                 self.index
                     .apply(&record, tail.segment.seq, tail.at + offset as u64);
                 self.report.records += 1;

@@ -51,7 +51,7 @@ pub(crate) struct Header {
 }
 
 impl Header {
-    fn encode(&self) -> [u8; SECTOR_BYTES as usize] {
+    pub(crate) fn encode(&self) -> [u8; SECTOR_BYTES as usize] {
         let mut bytes = [0; SECTOR_BYTES as usize];
         bytes[0..8].copy_from_slice(MAGIC);
         bytes[8..12].copy_from_slice(&FORMAT_VERSION.to_le_bytes());

@@ -6,7 +6,7 @@ mod common;
 use std::path::Path;
 
 use common::{A, Acks, B, IDENTITY, Node, config, entries, entry, segments, watermark};
-use longhaul_wal::testing::SimFiles;
+use longhaul_wal::testing::{SimFiles, forged_record, forged_segment};
 use longhaul_wal::{Config, Entry, Identity, Loss, OpenError, Wal};
 
 /// Everything the log of these tests acknowledged.
@@ -309,6 +309,32 @@ fn a_node_that_ran_before_notices_that_nothing_is_left() {
             .contains("rejoin its cluster as a new node"),
         "it says what to do: {error}"
     );
+}
+
+/// Found by fuzzing: the index of an entry overflowed, or took memory for all the entries before it.
+#[test]
+fn an_index_that_no_entry_can_have_is_refused() {
+    const APPEND: u8 = 1;
+    const MOVED: u8 = 2;
+    let record = |kind, index| forged_record(A, kind, index, 1, b"x");
+    let forgeries = [
+        vec![record(APPEND, u64::MAX)],
+        vec![record(MOVED, u64::MAX)],
+        vec![record(APPEND, 0), record(APPEND, 1 << 40)],
+        vec![record(APPEND, 0), record(MOVED, 1 << 40)],
+        vec![record(APPEND, 1 << 40), record(MOVED, 0)],
+    ];
+    for bodies in forgeries {
+        let files = SimFiles::new();
+        Node::open(&files).expect("a first start").close();
+        let segment = forged_segment(IDENTITY, 8 << 10, &bodies);
+        files.replace(&segments(&files)[0], segment);
+        let error = Node::open(&files).expect_err("refused");
+        assert!(
+            matches!(&error, OpenError::Damaged { reason, .. } if reason.contains("index")),
+            "{error}"
+        );
+    }
 }
 
 #[test]

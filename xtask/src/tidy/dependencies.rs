@@ -43,13 +43,24 @@ const OUTSIDE_WORLD: &[&str] = &[
     "metrics",
 ];
 
-const TABLE: [Rule; 12] = [
+const TABLE: [Rule; 16] = [
     rule("longhaul-types", &[], OUTSIDE_WORLD),
     rule("longhaul-engine", &["longhaul-types"], OUTSIDE_WORLD),
+    rule("longhaul-placement", &["longhaul-types"], OUTSIDE_WORLD),
+    rule(
+        "longhaul-cluster",
+        &["longhaul-types", "longhaul-placement"],
+        OUTSIDE_WORLD,
+    ),
     rule(
         "longhaul-proto",
         &[],
         &["tokio", "rocksdb", "openraft", "axum"],
+    ),
+    rule(
+        "longhaul-peer",
+        &["longhaul-types", "longhaul-proto"],
+        &["openraft", "rocksdb", "axum", "rand", "getrandom"],
     ),
     rule(
         "longhaul-wal",
@@ -63,8 +74,13 @@ const TABLE: [Rule; 12] = [
     ),
     rule(
         "longhaul-replication",
-        &["longhaul-types", "longhaul-wal", "longhaul-proto"],
-        &["rocksdb", "axum"],
+        &[
+            "longhaul-types",
+            "longhaul-wal",
+            "longhaul-proto",
+            "longhaul-peer",
+        ],
+        &["rocksdb", "axum", "tonic"],
     ),
     rule(
         "longhaul-partition",
@@ -111,6 +127,21 @@ const TABLE: [Rule; 12] = [
             "longhaul-cli",
         ],
         &[],
+    ),
+    rule(
+        "longhaul-fuzz",
+        &[
+            "longhaul-types",
+            "longhaul-engine",
+            "longhaul-proto",
+            "longhaul-wal",
+            "longhaul-storage",
+            "longhaul-replication",
+            "longhaul-partition",
+            "longhaul-frontend",
+            "longhaul-server",
+        ],
+        &["tokio", "rocksdb", "openraft"],
     ),
     rule("xtask", &[], &["tokio", "rocksdb", "tonic", "openraft"]),
 ];

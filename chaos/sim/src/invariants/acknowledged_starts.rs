@@ -1,6 +1,6 @@
-//! An instance whose start was acknowledged exists from then on, as the execution that was started unless a later one
-//! took its place, with its input; what was certainly refused never appears; repeating a start is no conflict; an end is
-//! for good.
+//! An instance whose start was acknowledged exists until it is purged, as the execution that was started unless a later
+//! one took its place, with its input; what was certainly refused never appears; repeating a start is no conflict; an end
+//! is for good. To restart and to rewind is to start in this.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -22,6 +22,8 @@ struct Starts {
     /// Executions that a read may show: the last acknowledged one, and those attempted since.
     possible: BTreeSet<String>,
     acknowledged: bool,
+    /// A purge was wanted and perhaps done.
+    purged: bool,
     /// Calls that have no answer yet or never will, by execution.
     open: BTreeMap<String, u64>,
     /// Executions seen to have ended, and how.
@@ -29,6 +31,32 @@ struct Starts {
 }
 
 impl AcknowledgedStarts {
+    fn asked(&mut self, request: &Request) {
+        if let Request::Purge { instance } = request
+            && let Some(starts) = self.instances.get_mut(instance)
+        {
+            starts.purged = true;
+        }
+        let Some((instance, execution, input)) = started(request) else {
+            return;
+        };
+        let starts = self.instances.entry(instance.to_owned()).or_default();
+        *starts.open.entry(execution.to_owned()).or_default() += 1;
+        starts.possible.insert(execution.to_owned());
+        self.refused.remove(execution);
+        self.inputs.insert(execution.to_owned(), input.to_owned());
+    }
+
+    fn purged(&mut self, instance: &str, answer: Answer) {
+        let Some(starts) = self.instances.get_mut(instance) else {
+            return;
+        };
+        if matches!(answer, Answer::Done | Answer::NotFound) {
+            let still_open = |execution: &String| starts.open.get(execution) > Some(&0);
+            starts.possible.retain(still_open);
+        }
+    }
+
     fn answered(&mut self, instance: &str, execution: &str, answer: Answer) -> Result<(), String> {
         let starts = self.instances.entry(instance.to_owned()).or_default();
         let sure = answer != Answer::Unknown;
@@ -39,6 +67,7 @@ impl AcknowledgedStarts {
         match answer {
             Answer::Done => {
                 starts.acknowledged = true;
+                starts.purged = false;
                 // An attempt that is still open may yet, or may already, have replaced this one.
                 let still_open = starts.open.iter().filter(|(_, open)| **open > 0);
                 starts.possible = still_open.map(|(execution, _)| execution.clone()).collect();
@@ -58,8 +87,10 @@ impl AcknowledgedStarts {
                     self.refused.insert(execution.to_owned());
                 }
             }
-            Answer::NotFound => return Err(format!("a start of {instance} found no instance")),
-            Answer::NotDone | Answer::Exists(_) | Answer::Unknown => {}
+            Answer::NotFound if !starts.purged => {
+                return Err(format!("a start of {instance} found no instance"));
+            }
+            Answer::NotFound | Answer::NotDone | Answer::Exists(_) | Answer::Unknown => {}
         }
         Ok(())
     }
@@ -98,6 +129,29 @@ impl AcknowledgedStarts {
     }
 }
 
+/// The instance, the execution and the input that a request starts, if it does.
+fn started(request: &Request) -> Option<(&str, &str, &str)> {
+    match request {
+        Request::Start {
+            instance,
+            execution,
+            input,
+            ..
+        }
+        | Request::Restart {
+            instance,
+            execution,
+            input,
+        }
+        | Request::Rewind {
+            instance,
+            execution,
+            input,
+        } => Some((instance, execution, input)),
+        _ => None,
+    }
+}
+
 impl Invariant for AcknowledgedStarts {
     fn name(&self) -> &'static str {
         "acknowledged starts are never lost"
@@ -105,33 +159,30 @@ impl Invariant for AcknowledgedStarts {
 
     fn judge(&mut self, moment: &Moment, _high: Timestamp) -> Result<(), String> {
         match moment {
-            Moment::Asked {
-                request:
-                    Request::Start {
-                        instance,
-                        execution,
-                        input,
-                        ..
-                    },
-                ..
-            } => {
-                let starts = self.instances.entry(instance.clone()).or_default();
-                *starts.open.entry(execution.clone()).or_default() += 1;
-                starts.possible.insert(execution.clone());
-                self.refused.remove(execution);
-                self.inputs.insert(execution.clone(), input.clone());
+            Moment::Asked { request, .. } => {
+                self.asked(request);
                 Ok(())
             }
             Moment::Answered {
-                request:
-                    Request::Start {
-                        instance,
-                        execution,
-                        ..
-                    },
+                request: Request::Purge { instance },
                 answer,
                 ..
-            } => self.answered(instance, execution, *answer),
+            } => {
+                self.purged(instance, *answer);
+                Ok(())
+            }
+            Moment::Answered {
+                request, answer, ..
+            } if started(request).is_some() => {
+                let (instance, execution, _) = started(request).expect("just seen");
+                self.answered(instance, execution, *answer)
+            }
+            Moment::Aged { .. } => {
+                for starts in self.instances.values_mut() {
+                    starts.purged = true;
+                }
+                Ok(())
+            }
             Moment::Answered {
                 request,
                 answer: Answer::NotFound,
@@ -156,6 +207,6 @@ impl AcknowledgedStarts {
     fn is_acknowledged(&self, instance: &str) -> bool {
         self.instances
             .get(instance)
-            .is_some_and(|starts| starts.acknowledged)
+            .is_some_and(|starts| starts.acknowledged && !starts.purged)
     }
 }

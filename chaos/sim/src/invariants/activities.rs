@@ -7,7 +7,7 @@ use longhaul_types::Timestamp;
 
 use super::Invariant;
 use crate::history::{Entry, What};
-use crate::moment::Moment;
+use crate::moment::{Moment, Request};
 
 type Activity = (String, String, i32);
 
@@ -18,6 +18,8 @@ pub(super) struct Activities {
     /// Results that workers have sent.
     sent: BTreeMap<Activity, BTreeSet<Option<String>>>,
     taken: BTreeSet<Activity>,
+    /// Instances that were rewound, with their children: a new execution has results of those before.
+    rewound: BTreeSet<String>,
 }
 
 impl Activities {
@@ -28,13 +30,24 @@ impl Activities {
             };
             let activity = (instance.to_owned(), execution.to_owned(), *task);
             let sent = self.sent.get(&activity);
-            if !sent.is_some_and(|sent| sent.contains(result)) {
+            let of_this = sent.is_some_and(|sent| sent.contains(result));
+            if !of_this && !self.is_of_another(&activity, result.as_ref()) {
                 return Err(format!(
                     "{activity:?} has the result {result:?}, of those sent: {sent:?}"
                 ));
             }
         }
         Ok(())
+    }
+
+    /// Whether a rewound instance has the result from an execution before.
+    fn is_of_another(&self, activity: &Activity, result: Option<&String>) -> bool {
+        let (instance, _, task) = activity;
+        let root = instance.split('.').next().unwrap_or_default();
+        let mut others = self.sent.iter().filter(|((other, _, number), _)| {
+            (other, number) == (instance, task) && self.rewound.contains(root)
+        });
+        others.any(|(_, sent)| sent.contains(&result.cloned()))
     }
 }
 
@@ -45,6 +58,13 @@ impl Invariant for Activities {
 
     fn judge(&mut self, moment: &Moment, _high: Timestamp) -> Result<(), String> {
         match moment {
+            Moment::Asked {
+                request: Request::Rewind { instance, .. },
+                ..
+            } => {
+                self.rewound.insert(instance.clone());
+                Ok(())
+            }
             Moment::ActivityOut {
                 delivery,
                 instance,

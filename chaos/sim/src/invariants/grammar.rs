@@ -1,7 +1,7 @@
 //! Every history is one that its orchestrator can have brought about: turns in time order, action ids that grow, one
 //! result for each scheduled thing and none for anything else, nothing after the end.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use longhaul_types::Timestamp;
 
@@ -20,13 +20,13 @@ impl Invariant for Grammar {
         let (instance, history) = match moment {
             Moment::Read {
                 instance, history, ..
-            } => (instance, check(history, &[])),
+            } => (instance, check(history, None)),
             Moment::TurnOut {
                 instance,
                 past,
                 new,
                 ..
-            } => (instance, check(past, new)),
+            } => (instance, check(past, Some(new))),
             _ => return Ok(()),
         };
         history.map_err(|problem| format!("{instance}: {problem}"))
@@ -41,15 +41,26 @@ struct Reading {
     last_id: Option<i32>,
     /// What was asked for and has no result yet.
     waiting: BTreeMap<i32, What>,
+    /// Calls and lock requests without an answer.
+    calls: BTreeSet<String>,
+    locks: BTreeSet<String>,
 }
 
-fn check(past: &[Entry], new: &[Entry]) -> Result<(), String> {
+/// A committed history and, in a turn, the new events.
+fn check(past: &[Entry], turn: Option<&[Entry]>) -> Result<(), String> {
     let mut reading = Reading::default();
     for entry in past {
         reading.take(entry)?;
     }
     let committed = reading.ended;
-    for entry in new {
+    // Workers need not know what a rewind is.
+    let shown = |entry: &&Entry| entry.what == What::Rewound;
+    if turn.is_some()
+        && let Some(rewound) = past.iter().find(shown)
+    {
+        return Err(format!("shown to a worker: {rewound:?}"));
+    }
+    for entry in turn.unwrap_or_default() {
         if matches!(entry.what, What::TurnStarted) || entry.id >= 0 {
             return Err(format!("a new event that only a turn can make: {entry:?}"));
         }
@@ -102,12 +113,32 @@ impl Reading {
                 Some(What::TimerCreated { fire_at: made }) if made == *fire_at => {}
                 _ => return problem("no such timer is waiting"),
             },
+            What::Operation(_) | What::LockRequested { .. } | What::UnlockSent { .. }
+                if entry.id < 0 =>
+            {
+                return problem("an action without an id");
+            }
+            What::Operation(operation) if operation.caller.is_some() => {
+                self.calls.insert(operation.request.clone());
+            }
+            What::OperationAnswered { request, .. } if !self.calls.remove(request) => {
+                return problem("an answer to no call that waits for one");
+            }
+            What::LockRequested { section } => drop(self.locks.insert(section.clone())),
+            What::LockGranted { section } if !self.locks.remove(section) => {
+                return problem("locks that nobody waits for");
+            }
             What::Unexpected => return problem("an event of a kind nobody asked for"),
             What::Terminated { .. }
             | What::Suspended
             | What::Resumed
             | What::EventSent { .. }
-            | What::EventRaised { .. } => {}
+            | What::EventRaised { .. }
+            | What::Operation(_)
+            | What::OperationAnswered { .. }
+            | What::LockGranted { .. }
+            | What::UnlockSent { .. }
+            | What::Rewound => {}
         }
         Ok(())
     }

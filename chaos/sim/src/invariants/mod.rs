@@ -3,12 +3,18 @@
 
 mod acknowledged_starts;
 mod activities;
+mod batches;
+mod calls;
 mod convergence;
 mod events;
 mod grammar;
+mod operations;
 mod outcomes;
 mod prefixes;
+mod queries;
 mod recovery;
+mod retention;
+mod sections;
 mod timers;
 mod turns;
 
@@ -42,6 +48,12 @@ pub fn all(plan: &Plan) -> Vec<Box<dyn Invariant>> {
         Box::new(timers::Timers::default()),
         Box::new(events::Events::default()),
         Box::new(outcomes::Outcomes::new(plan)),
+        Box::new(batches::Batches::default()),
+        Box::new(operations::Operations::default()),
+        Box::new(calls::Calls::default()),
+        Box::new(sections::Sections::default()),
+        Box::new(queries::Queries::default()),
+        Box::new(retention::Retention::default()),
         Box::new(convergence::Convergence),
     ]
 }

@@ -22,7 +22,7 @@ impl Outcomes {
         let stories = plan
             .stories
             .iter()
-            .filter(|story| !matches!(story.deed, Deed::Tell { .. }));
+            .filter(|story| story.starts_its_instance());
         Self {
             stories: stories
                 .map(|story| {
@@ -44,7 +44,10 @@ impl Outcomes {
     }
 
     fn ended(&mut self, instance: &str, view: &View) -> Result<(), String> {
+        let (may_fail, may_succeed) = orchestrations::may_fail_and_succeed(&view.input);
         let fits = match view.status {
+            Status::Failed => may_fail,
+            Status::Completed if !may_succeed => false,
             Status::Completed => {
                 let expected = orchestrations::expected(instance, &view.input);
                 expected.is_none_or(|expected| Some(expected) == view.output)
@@ -70,7 +73,7 @@ impl Invariant for Outcomes {
     fn judge(&mut self, moment: &Moment, _high: Timestamp) -> Result<(), String> {
         match moment {
             Moment::Asked {
-                request: Request::Terminate { instance, .. },
+                request: Request::Terminate { instance, .. } | Request::Force { instance },
                 ..
             } => {
                 self.terminated.insert(instance.clone());

@@ -1,12 +1,12 @@
 //! The committed history of an execution only grows: everything read of it begins with everything read before, over
-//! all crashes.
+//! all crashes. Workers are not shown that it was rewound.
 
 use std::collections::BTreeMap;
 
 use longhaul_types::Timestamp;
 
 use super::Invariant;
-use crate::history::Entry;
+use crate::history::{Entry, What};
 use crate::moment::Moment;
 
 #[derive(Default)]
@@ -34,6 +34,11 @@ impl Invariant for Prefixes {
             } => (instance, execution, past),
             _ => return Ok(()),
         };
+        let history: Vec<Entry> = history
+            .iter()
+            .filter(|entry| entry.what != What::Rewound)
+            .cloned()
+            .collect();
         let before = self
             .longest
             .entry((instance.clone(), execution.clone()))
@@ -41,7 +46,7 @@ impl Invariant for Prefixes {
         if !history.starts_with(before) {
             let equal = before
                 .iter()
-                .zip(history)
+                .zip(&history)
                 .take_while(|(a, b)| a == b)
                 .count();
             return Err(format!(
@@ -52,7 +57,7 @@ impl Invariant for Prefixes {
                 before.get(equal)
             ));
         }
-        before.clone_from(history);
+        *before = history;
         Ok(())
     }
 }

@@ -1,13 +1,17 @@
-//! Nothing happens before its time: no timer fires, and no delayed start begins, before the node's clock has shown the
-//! time it was due.
+//! Nothing happens before its time: no timer fires, no delayed start begins, and no delayed operation is run, before the
+//! node's clock has shown the time it was due.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use longhaul_types::Timestamp;
 
 use super::Invariant;
 use crate::history::What;
 use crate::moment::{Moment, Request};
+
+/// So much earlier an operation may be run. Source: clocks of clients differ from the server's.
+const TOLERANCE: Duration = Duration::from_millis(100);
 
 #[derive(Default)]
 pub(super) struct Timers {
@@ -56,6 +60,17 @@ impl Invariant for Timers {
                     }
                 }
                 Ok(())
+            }
+            Moment::BatchOut {
+                entity, operations, ..
+            } => {
+                let early = operations
+                    .iter()
+                    .find(|it| it.scheduled.is_some_and(|due| due > high + TOLERANCE));
+                match early {
+                    Some(early) => Err(format!("{entity} is to run {early:?} by {high}")),
+                    None => Ok(()),
+                }
             }
             _ => Ok(()),
         }

@@ -119,11 +119,8 @@ impl<'a> Context<'a> {
         let Some(instance) = target else {
             return Ok(());
         };
-        instance.inbox.push_back(InboxMessage {
-            kind: InboxKind::Other,
-            execution: Some(execution.clone()),
-            event,
-        });
+        let result = InboxMessage::result(execution.clone(), event);
+        instance.inbox.push_back(result);
         instance.updated_at = at;
         self.offer_turn(key)
     }

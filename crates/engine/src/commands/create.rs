@@ -143,6 +143,7 @@ pub(crate) fn insert(
         locks: BTreeMap::new(),
         history: History::default(),
         rewound: false,
+        kicked: false,
     };
     if let Some(start) = instance.scheduled_start.filter(|start| *start > at) {
         context.effects.push(Effect::StartArmed {

@@ -40,6 +40,7 @@ pub(crate) fn end(
     instance.completed_at = Some(at);
     instance.updated_at = at;
     instance.inbox.clear();
+    instance.kicked = false;
     instance.timers.clear();
     let children = std::mem::take(&mut instance.children);
     let execution = instance.execution.clone();

@@ -74,9 +74,24 @@ pub(crate) fn enqueue(
     if entity.is_locked_by(sender.as_ref()) {
         entity.owner_lane.push_back(operation);
     } else {
-        entity.queue.push_back(Queued::Operation(operation));
+        let place = place_of(entity, &operation);
+        entity.queue.insert(place, Queued::Operation(operation));
     }
     offer(context, key)
+}
+
+/// The end of the queue. A call whose caller wants the lock goes before that request: inside, the caller would wait for
+/// what cannot be done before it leaves.
+fn place_of(entity: &Entity, operation: &Operation) -> usize {
+    let Some(caller) = &operation.caller else {
+        return entity.queue.len();
+    };
+    let is_wanted_by_caller = |queued: &Queued| match queued {
+        Queued::Lock(request) => request.section.is_of(caller),
+        Queued::Operation(_) => false,
+    };
+    let request = entity.queue.iter().position(is_wanted_by_caller);
+    request.unwrap_or(entity.queue.len())
 }
 
 /// A rewound orchestration asks again for what it still waits for: what is still to be done answers to its new execution,

@@ -5,8 +5,13 @@
 //!        └───────── unlock, by its own action or because its execution ended ──► every entity of the section
 //! ```
 //!
-//! The release of a section may overtake its request on the way between partitions. Then the request goes on to its
-//! end, and the grant, which nobody wants any more, releases everything again.
+//! The release of a section may overtake its request on the way between partitions. Then the request goes on, and when it
+//! comes to nothing, because the release has reached it in a queue or because nobody wants the grant any more, whatever it
+//! has locked on its way is released again.
+//!
+//! A rewound owner that was inside a section asks for its locks once more and is told nothing when it has them: its
+//! history says already that they were granted. What it wanted besides it asks for after that, since a lock that it has
+//! to get back may be among it.
 
 use std::sync::Arc;
 
@@ -14,27 +19,27 @@ use longhaul_types::{ExecutionId, InstanceId};
 
 use super::context::Context;
 use super::entity::{entity_or_new, offer};
-use crate::entity::{Caller, CriticalSection, LockRequest, Queued};
+use crate::entity::{Caller, CriticalSection, Entity, LockRequest, Queued};
 use crate::history::entity_event;
-use crate::instance::{InboxKind, InboxMessage, SectionLocks};
+use crate::instance::{Hold, SectionLocks};
 use crate::key::InstanceKey;
 use crate::message::MessageBody;
 use crate::tables::TableFault;
 
-/// Notes the section in its owner and sends it to its first entity.
+/// Notes the section in its owner and sends it to its first entity, unless it is postponed.
 pub(crate) fn request(
     context: &mut Context<'_>,
     key: &InstanceKey,
     section: Arc<CriticalSection>,
+    hold: Hold,
 ) -> Result<(), TableFault> {
     let owner = context.tables.instance_mut(key)?.expect("just changed");
-    owner.locks.insert(
-        section.id.clone(),
-        SectionLocks {
-            entities: section.entities.clone(),
-            granted: false,
-        },
-    );
+    let entities = section.entities.clone();
+    let locks = SectionLocks { entities, hold };
+    owner.locks.insert(section.id.clone(), locks);
+    if hold == Hold::Postponed {
+        return Ok(());
+    }
     let first = section.entities[0].clone();
     let request = LockRequest {
         section,
@@ -91,35 +96,53 @@ fn pass_on(context: &mut Context<'_>, key: &InstanceKey, request: LockRequest) {
     context.send(InstanceKey::new(key.hub, target), body);
 }
 
-/// All entities are locked: the owner learns of it, unless it is gone.
+/// All entities are locked: the owner learns of it, unless it is gone or knows. What it does not want any more is released.
 pub(crate) fn granted(
     context: &mut Context<'_>,
     key: &InstanceKey,
     section: &CriticalSection,
 ) -> Result<(), TableFault> {
-    let at = context.at;
-    let owner = context.tables.instance_mut(key)?.filter(|owner| {
-        !owner.status.is_terminal()
-            && owner.execution == section.execution
-            && owner.locks.contains_key(&section.id)
-    });
-    let Some(owner) = owner else {
-        let of = Caller {
-            instance: section.owner.clone(),
-            execution: section.execution.clone(),
-        };
+    let of = Caller {
+        instance: section.owner.clone(),
+        execution: section.execution.clone(),
+    };
+    let owner = context.tables.instance_mut(key)?;
+    let owner = owner.filter(|it| !it.status.is_terminal() && it.execution == of.execution);
+    let Some(locks) = owner.and_then(|owner| owner.locks.get_mut(&section.id)) else {
         release(context, key, &section.id, &section.entities, &of);
         return Ok(());
     };
-    if let Some(locks) = owner.locks.get_mut(&section.id) {
-        locks.granted = true;
+    let before = std::mem::replace(&mut locks.hold, Hold::Granted);
+    let left = section.entities.iter();
+    let left = left.filter(|it| !locks.entities.contains(it)).cloned();
+    let left: Vec<InstanceId> = left.collect();
+    release(context, key, &section.id, &left, &of);
+    if before == Hold::Regained {
+        return regained(context, key, &of);
     }
-    owner.inbox.push_back(InboxMessage {
-        kind: InboxKind::Other,
-        execution: Some(section.execution.clone()),
-        event: entity_event::lock_granted(at, &section.id),
-    });
+    let event = entity_event::lock_granted(context.at, &section.id);
+    context.push_result(key, &of.execution, event)
+}
+
+/// A rewound owner is inside a section again. With the last one its turns begin, and its postponed requests go out.
+fn regained(context: &mut Context<'_>, key: &InstanceKey, of: &Caller) -> Result<(), TableFault> {
+    let at = context.at;
+    let owner = context.tables.instance_mut(key)?.expect("just changed");
     owner.updated_at = at;
+    if owner.regains_locks() {
+        return Ok(());
+    }
+    let postponed = owner.locks.iter();
+    let postponed = postponed.filter(|(_, locks)| locks.hold == Hold::Postponed);
+    let postponed = postponed.map(|(id, locks)| CriticalSection {
+        id: id.clone(),
+        owner: of.instance.clone(),
+        execution: of.execution.clone(),
+        entities: locks.entities.clone(),
+    });
+    for section in postponed.collect::<Vec<_>>() {
+        request(context, key, Arc::new(section), Hold::Wanted)?;
+    }
     context.offer_turn(key)
 }
 
@@ -193,11 +216,8 @@ pub(crate) fn unlock(
     section: &Arc<str>,
     owner: &Caller,
 ) -> Result<(), TableFault> {
-    let is_meant = |it: &CriticalSection| {
-        it.owner == owner.instance
-            && it.execution == owner.execution
-            && (section.is_empty() || it.id == *section)
-    };
+    let is_meant =
+        |it: &CriticalSection| it.is_of(owner) && (section.is_empty() || it.id == *section);
     let Some(entity) = context.tables.entity(key)? else {
         return Ok(());
     };
@@ -207,7 +227,7 @@ pub(crate) fn unlock(
         return Ok(());
     }
     let entity = context.tables.entity_mut(key)?.expect("just seen");
-    entity.queue.retain(|queued| !waits(queued));
+    let dropped = drop_requests(entity, is_meant);
     if holds {
         entity.lock = None;
         // What the owner had asked for is still done, before everything that waited for it.
@@ -215,5 +235,26 @@ pub(crate) fn unlock(
             entity.queue.push_front(Queued::Operation(operation));
         }
     }
+    for LockRequest { section, position } in dropped {
+        let passed = &section.entities[..position as usize];
+        release(context, key, &section.id, passed, owner);
+    }
     offer(context, key)
+}
+
+/// Takes requests out of the queue. Each has locked all entities before this one, and their release may have been there
+/// before it.
+fn drop_requests(
+    entity: &mut Entity,
+    is_meant: impl Fn(&CriticalSection) -> bool,
+) -> Vec<LockRequest> {
+    let mut dropped = Vec::new();
+    entity.queue.retain(|queued| match queued {
+        Queued::Lock(request) if is_meant(&request.section) => {
+            dropped.push(request.clone());
+            false
+        }
+        Queued::Lock(_) | Queued::Operation(_) => true,
+    });
+    dropped
 }

@@ -33,7 +33,8 @@ pub(crate) fn purge(
     Ok(Reply::Purged { count, live })
 }
 
-/// Deletes whatever is there, live or not.
+/// Deletes whatever is there, live or not. What is live leaves the entities that it has locked: one of them may have come
+/// to be after its partition was searched for what to delete.
 pub(crate) fn remove(
     context: &mut Context<'_>,
     keys: Vec<InstanceKey>,
@@ -44,7 +45,9 @@ pub(crate) fn remove(
             context.tables.remove_entity(&key);
             context.effects.push(Effect::BatchVoided { key });
             count += 1;
-        } else if context.tables.instance(&key)?.is_some() {
+        } else if let Some(instance) = context.tables.instance(&key)? {
+            let execution = instance.execution.clone();
+            locks::release_all(context, &key, &execution)?;
             delete(context, &key)?;
             count += 1;
         }

@@ -5,11 +5,16 @@
 //! OS ES(B) Sched(1) OS Done(1)          OS Rewound                            the worker replays this and asks again
 //! ```
 //!
-//! What the failed execution was still waiting for is waited for again: activities are handed out anew, timers are
-//! armed, calls and lock requests without an answer are sent, children that failed are rewound too.
+//! What the failed execution was still waiting for is waited for again: timers are armed, calls and lock requests without
+//! an answer are sent, children that failed are rewound too.
 //!
-//! Like every delivery, one of an activity ends here: its worker answers to an execution that is no more. What the
-//! failed execution had locked was released when it failed, and a lock that was granted is not taken again.
+//! An activity that still runs runs on. It goes by the name that it was handed out under, and its result is for the new
+//! execution exactly if the history still has it scheduled and without a result: so none of the failed execution's results
+//! gets into a history that does not wait for it. Activities whose results came after the end are scheduled again.
+//!
+//! What the failed execution had locked was released when it failed, but a replay of its history believes what that says:
+//! that it is inside. So the locks are taken once more before the first turn. An end that left sections by the way, as SDKs
+//! do, goes with what it left: the replay has not come that far.
 
 mod past;
 mod waiting;
@@ -25,7 +30,7 @@ use super::{delivery, ending};
 use crate::dispatch::committed_history;
 use crate::effects::{Effect, Reply};
 use crate::history::{Frames, History, event, frame};
-use crate::instance::{InboxKind, InboxMessage, ParentLink, Status};
+use crate::instance::{ParentLink, Status};
 use crate::key::InstanceKey;
 use crate::message::{Creation, RewindChild};
 use crate::tables::TableFault;
@@ -60,16 +65,16 @@ pub(crate) fn child(
     let RewindChild {
         reason,
         creation,
+        previous,
         failed,
     } = child;
     let parent = creation.parent.clone().expect("a child has a parent");
     let Some(existing) = context.tables.instance(key)? else {
         return super::create::insert(context, key.clone(), creation);
     };
-    let is_same = existing
-        .parent
-        .as_ref()
-        .is_some_and(|it| it.instance == parent.instance && it.task_id == parent.task_id);
+    let is_same = existing.parent.as_ref().is_some_and(|it| {
+        (&it.instance, &it.execution, it.task_id) == (&parent.instance, &previous, parent.task_id)
+    });
     match existing.status {
         Status::Failed if is_same => rewind(context, key, creation.execution, Some(parent), reason),
         status if is_same && !status.is_terminal() => {
@@ -111,12 +116,8 @@ fn rewind(
     instance.failure = None;
     instance.trace = None;
     instance.rewound = true;
+    instance.kicked = true;
     instance.inbox.clear();
-    instance.inbox.push_back(InboxMessage {
-        kind: InboxKind::Kick,
-        execution: None,
-        event: Bytes::new(),
-    });
     let started = Creation {
         execution: execution.clone(),
         name: instance.name.clone(),
@@ -143,8 +144,11 @@ fn rewind(
 
     waiting::for_activities(context, key, &old_execution, &events, &mut past)?;
     waiting::for_timers(context, key, &past)?;
-    waiting::for_children(context, key, &past, reason.as_ref())?;
-    waiting::for_answers(context, key, past)?;
+    waiting::for_children(context, key, &old_execution, &past, reason.as_ref())?;
+    let sections = std::mem::take(&mut past.sections);
+    let is_inside = !sections.is_empty();
+    waiting::for_answers(context, key, past, is_inside)?;
+    waiting::for_locks(context, key, sections)?;
     context
         .effects
         .push(Effect::StatusChanged { key: key.clone() });

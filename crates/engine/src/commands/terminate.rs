@@ -3,15 +3,16 @@
 use bytes::{Bytes, BytesMut};
 
 use super::context::Context;
-use super::ending::{self, End};
+use super::ending::{self, End, Recursion};
 use crate::effects::{Effect, Reply};
 use crate::history::{event, frame};
-use crate::instance::{InboxKind, InboxMessage, Status};
+use crate::instance::{Hold, InboxKind, InboxMessage, Status};
 use crate::key::InstanceKey;
 use crate::tables::TableFault;
 use longhaul_types::limits;
 
-/// Asks a begun instance to end; ends one that has not begun at once, since no worker may ever be able to run it.
+/// Asks a begun instance to end; ends one that has not begun at once, since no worker may ever be able to run it, and so
+/// one that has no turns before it has its locks back.
 ///
 /// A first turn that is out when its instance is ended this way is void: it has committed nothing.
 pub(crate) fn from_client(
@@ -29,7 +30,7 @@ pub(crate) fn from_client(
         Status::Completed | Status::Failed | Status::Canceled | Status::Terminated => {
             Ok(Reply::Done)
         }
-        Status::Running | Status::Suspended => {
+        Status::Running | Status::Suspended if !instance.regains_locks() => {
             instance.inbox.push_back(InboxMessage {
                 kind: InboxKind::Terminated { recurse },
                 execution: None,
@@ -39,15 +40,18 @@ pub(crate) fn from_client(
             context.offer_turn(key)?;
             Ok(Reply::Done)
         }
-        Status::Pending => {
-            end_now(context, key, terminated, output)?;
+        Status::Pending | Status::Running | Status::Suspended => {
+            let recursion = recurse.then(|| Recursion {
+                output: output.cloned(),
+            });
+            end_now(context, key, terminated, output, recursion)?;
             Ok(Reply::Done)
         }
     }
 }
 
 /// Ends a live instance without asking its orchestrator, unless it is in a critical section. One that only waits for
-/// locks loses those it has by then, and has seen nothing of them.
+/// locks loses those it has by then, and has seen nothing of them, or has lost them once before.
 pub(crate) fn force(
     context: &mut Context<'_>,
     key: &InstanceKey,
@@ -56,11 +60,12 @@ pub(crate) fn force(
     let Some(instance) = context.tables.instance(key)? else {
         return Ok(Reply::NotFound);
     };
-    if instance.status.is_terminal() || instance.locks.values().any(|locks| locks.granted) {
+    let mut sections = instance.locks.values();
+    if instance.status.is_terminal() || sections.any(|locks| locks.hold == Hold::Granted) {
         return Ok(Reply::Refused);
     }
     let terminated = event::execution_terminated(context.at, reason.map(|it| &it[..]), false);
-    end_now(context, key, terminated, reason)?;
+    end_now(context, key, terminated, reason, None)?;
     Ok(Reply::Done)
 }
 
@@ -70,6 +75,7 @@ fn end_now(
     key: &InstanceKey,
     terminated: Bytes,
     output: Option<&Bytes>,
+    recursion: Option<Recursion>,
 ) -> Result<(), TableFault> {
     let at = context.at;
     let instance = context.tables.instance_mut(key)?.expect("just seen");
@@ -106,5 +112,5 @@ fn end_now(
         output: output.cloned(),
         failure: None,
     };
-    ending::end(context, key, end, None)
+    ending::end(context, key, end, recursion)
 }

@@ -12,7 +12,7 @@ use crate::command::{ActivityDraft, CompleteTurn, Ending, Outgoing, TimerDraft};
 use crate::effects::{Effect, Reply};
 use crate::history::{History, event, frame, framed_len};
 use crate::instance::{
-    Activity, Child, InboxKind, InboxMessage, Instance, ParentLink, Status, Timer,
+    Activity, Child, Hold, InboxKind, InboxMessage, Instance, ParentLink, Status, Timer,
 };
 use crate::key::InstanceKey;
 use crate::message::{Creation, Message, MessageBody};
@@ -32,13 +32,11 @@ pub(crate) fn complete(context: &mut Context<'_>, turn: CompleteTurn) -> Result<
         return Ok(Reply::Stale);
     }
 
-    // A mere reason for a turn has served once a turn is committed, whatever the worker counts.
-    let kicked = instance.inbox.front().is_some_and(|it| !it.is_event());
-    let count = (turn.consumed as usize).max(usize::from(kicked));
-    let consumed: Vec<InboxMessage> = instance.inbox.drain(..count).collect();
+    let consumed = instance.inbox.drain(..turn.consumed as usize);
+    let consumed: Vec<InboxMessage> = consumed.collect();
+    instance.kicked = false;
     let episode = episode(&turn.facts, turn.started_at, &consumed);
-    let events =
-        1 + consumed.iter().filter(|it| it.is_event()).count() as u64 + u64::from(turn.fact_count);
+    let events = 1 + u64::from(turn.consumed) + u64::from(turn.fact_count);
     let before = instance.status;
     instance.status = status_after(before, &consumed);
     instance.turns += 1;
@@ -116,11 +114,8 @@ fn episode(
     consumed: &[InboxMessage],
 ) -> Bytes {
     let started = event::orchestrator_started(started_at);
-    let consumed = consumed.iter().filter(|message| message.is_event());
-    let consumed_len: usize = consumed
-        .clone()
-        .map(|message| framed_len(message.event.len()))
-        .sum();
+    let lens = consumed.iter().map(|it| framed_len(it.event.len()));
+    let consumed_len: usize = lens.sum();
     let mut episode =
         BytesMut::with_capacity(framed_len(started.len()) + consumed_len + facts.len());
     frame(&mut episode, &started);
@@ -145,8 +140,7 @@ fn status_after(before: Status, consumed: &[InboxMessage]) -> Status {
             InboxKind::Started
             | InboxKind::Terminated { .. }
             | InboxKind::TimerFired { .. }
-            | InboxKind::Other
-            | InboxKind::Kick => status,
+            | InboxKind::Other => status,
         })
 }
 
@@ -181,6 +175,7 @@ fn schedule_activities(
             name: draft.name,
             version: draft.version,
             execution: execution.clone(),
+            awaited_by: execution.clone(),
             event,
             scheduled_at: at,
         };
@@ -231,7 +226,7 @@ fn send(
     for outgoing in messages {
         match outgoing {
             Outgoing::Message(Message { target, body }) => context.send(target, body),
-            Outgoing::Lock(section) => locks::request(context, key, section)?,
+            Outgoing::Lock(section) => locks::request(context, key, section, Hold::Wanted)?,
             Outgoing::Unlock { section, entity } => locks::leave(context, key, &section, &entity)?,
             Outgoing::Child {
                 key: child_key,

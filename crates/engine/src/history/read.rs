@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use longhaul_types::{InstanceId, Timestamp};
 
-use super::wire::read_varint;
+use super::fields::{Field, Fields, Value};
 
 /// A stored event, as far as rewinding and purging look into it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,6 +66,15 @@ pub enum Stored {
     },
     /// EntityLockGranted of this critical section.
     LockGranted(Arc<str>),
+    /// EntityUnlockSent: what was left.
+    Unlocked {
+        /// Id of the critical section; any that holds the entity if empty.
+        section: Arc<str>,
+        /// The entity as the worker named it.
+        target: String,
+    },
+    /// OrchestratorStarted: here a turn begins.
+    TurnStarted,
     /// ExecutionRewound.
     Rewound,
     /// Anything else, or nothing that can be read.
@@ -98,27 +107,28 @@ pub fn read(event: &Bytes) -> Stored {
 }
 
 fn read_event(event: &Bytes) -> Option<Stored> {
-    let (mut id, mut at, mut kind, mut body) = (0, None, 0, Bytes::new());
-    for field in Fields::new(event) {
+    let (mut id, mut at, mut kind, mut body) = (0, None, 0, &[][..]);
+    for field in fields(event) {
         match (field.number, field.value) {
             (1, Value::Varint(value)) => id = value as i32,
-            (2, Value::Bytes(value)) => at = Some(timestamp(&value)),
+            (2, Value::Bytes(value)) => at = Some(timestamp(value)),
             (number, Value::Bytes(value)) => (kind, body) = (number, value),
             _ => {}
         }
     }
-    let number = |field| body_number(&body, field);
-    let text = |field| body_text(&body, field).unwrap_or_default();
+    let number = |field| int32(body, field);
+    let text = |field| text(body, field);
+    let kept = |content| event.slice_ref(content);
     Some(match kind {
         3 => Stored::Started {
             at: at?,
-            scheduled_start: field(&body, 6).map(|it| timestamp(&it)),
+            scheduled_start: content(body, 6).map(timestamp),
         },
         4 => Stored::Completed,
         6 => Stored::TaskScheduled {
             id,
             name: text(1).into(),
-            version: wrapped_text(&body, 2).map(Into::into),
+            version: wrapped_text(body, 2).map(Into::into),
         },
         7 => Stored::TaskCompleted(number(1)),
         8 => Stored::TaskFailed(number(1)),
@@ -126,154 +136,90 @@ fn read_event(event: &Bytes) -> Option<Stored> {
             id,
             instance: InstanceId::trusted(text(1)),
             name: text(2).into(),
-            version: wrapped_text(&body, 3).map(Into::into),
-            input: wrapped(&body, 4),
-            trace: field(&body, 5),
-            tags: map_entries(&body, 6),
+            version: wrapped_text(body, 3).map(Into::into),
+            input: wrapped(body, 4).map(kept),
+            trace: content(body, 5).map(kept),
+            tags: map_entries(body, 6),
         }),
         10 => Stored::ChildCompleted(number(1)),
         11 => Stored::ChildFailed(number(1)),
-        12 => Stored::TimerCreated(id, timestamp(&field(&body, 1)?)),
+        12 => Stored::TimerCreated(id, timestamp(content(body, 1)?)),
         13 => Stored::TimerFired(number(2)),
+        14 => Stored::TurnStarted,
         24 => Stored::OperationCalled {
             request_id: text(1).into(),
             operation: text(2),
-            scheduled: field(&body, 3).map(|it| timestamp(&it)),
-            input: wrapped(&body, 4),
-            target: wrapped_text(&body, 7)?,
+            scheduled: content(body, 3).map(timestamp),
+            input: wrapped(body, 4).map(kept),
+            target: wrapped_text(body, 7)?,
         },
         25 | 26 => Stored::OperationAnswered(text(1).into()),
         27 => Stored::LockRequested {
             section: text(1).into(),
-            lock_set: texts(&body, 2),
+            lock_set: contents(body, 2).filter_map(utf8).collect(),
         },
         28 => Stored::LockGranted(text(1).into()),
+        29 => Stored::Unlocked {
+            section: text(1).into(),
+            target: wrapped_text(body, 3)?,
+        },
         30 => Stored::Rewound,
         _ => Stored::Other,
     })
 }
 
-enum Value {
-    Varint(u64),
-    Bytes(Bytes),
+fn fields(message: &[u8]) -> impl Iterator<Item = Field<'_>> {
+    Fields::of(message).map_while(Result::ok)
 }
 
-struct Field {
-    number: u32,
-    value: Value,
+/// What is in each occurrence of a length-delimited field.
+fn contents(message: &[u8], number: u32) -> impl Iterator<Item = &[u8]> {
+    fields(message).filter_map(move |field| match field.value {
+        Value::Bytes(content) if field.number == number => Some(content),
+        _ => None,
+    })
 }
 
-/// The varint and length-delimited fields of a message; ends at the first thing it cannot read.
-struct Fields {
-    rest: Bytes,
+/// What is in the last one.
+fn content(message: &[u8], number: u32) -> Option<&[u8]> {
+    contents(message, number).last()
 }
 
-impl Fields {
-    fn new(message: &Bytes) -> Self {
-        Self {
-            rest: message.clone(),
-        }
-    }
-
-    fn varint(&mut self) -> Option<u64> {
-        let (value, taken) = read_varint(&self.rest)?;
-        self.rest = self.rest.slice(taken..);
-        Some(value)
-    }
-
-    fn skip(&mut self, bytes: usize) -> Option<()> {
-        self.rest = (bytes <= self.rest.len()).then(|| self.rest.slice(bytes..))?;
-        Some(())
-    }
-}
-
-impl Iterator for Fields {
-    type Item = Field;
-
-    fn next(&mut self) -> Option<Field> {
-        loop {
-            if self.rest.is_empty() {
-                return None;
-            }
-            let tag = self.varint()?;
-            let number = u32::try_from(tag >> 3).ok()?;
-            let value = match tag & 7 {
-                0 => Value::Varint(self.varint()?),
-                1 => {
-                    self.skip(8)?;
-                    continue;
-                }
-                2 => {
-                    let len = usize::try_from(self.varint()?).ok()?;
-                    let value = (len <= self.rest.len()).then(|| self.rest.slice(..len))?;
-                    self.skip(len)?;
-                    Value::Bytes(value)
-                }
-                5 => {
-                    self.skip(4)?;
-                    continue;
-                }
-                _ => return None,
-            };
-            return Some(Field { number, value });
-        }
-    }
-}
-
-/// The last occurrence of a length-delimited field.
-fn field(message: &Bytes, number: u32) -> Option<Bytes> {
-    Fields::new(message)
-        .filter_map(|field| match field.value {
-            Value::Bytes(value) if field.number == number => Some(value),
-            _ => None,
-        })
-        .last()
-}
-
-fn body_number(message: &Bytes, number: u32) -> i32 {
-    let values = Fields::new(message).filter_map(|field| match field.value {
+fn int32(message: &[u8], number: u32) -> i32 {
+    let values = fields(message).filter_map(|field| match field.value {
         Value::Varint(value) if field.number == number => Some(value as i32),
         _ => None,
     });
     values.last().unwrap_or(0)
 }
 
-fn texts(message: &Bytes, number: u32) -> Vec<String> {
-    let values = Fields::new(message).filter_map(|field| match field.value {
-        Value::Bytes(value) if field.number == number => String::from_utf8(value.to_vec()).ok(),
-        _ => None,
-    });
-    values.collect()
+fn utf8(content: &[u8]) -> Option<String> {
+    String::from_utf8(content.to_vec()).ok()
 }
 
-fn body_text(message: &Bytes, number: u32) -> Option<String> {
-    String::from_utf8(field(message, number)?.to_vec()).ok()
+fn text(message: &[u8], number: u32) -> String {
+    content(message, number).and_then(utf8).unwrap_or_default()
 }
 
 /// What is inside a `StringValue`.
-fn wrapped(message: &Bytes, number: u32) -> Option<Bytes> {
-    Some(field(&field(message, number)?, 1).unwrap_or_default())
+fn wrapped(message: &[u8], number: u32) -> Option<&[u8]> {
+    Some(content(content(message, number)?, 1).unwrap_or_default())
 }
 
-fn wrapped_text(message: &Bytes, number: u32) -> Option<String> {
-    String::from_utf8(wrapped(message, number)?.to_vec()).ok()
+fn wrapped_text(message: &[u8], number: u32) -> Option<String> {
+    utf8(wrapped(message, number)?)
 }
 
-fn map_entries(message: &Bytes, number: u32) -> Vec<(String, String)> {
-    Fields::new(message)
-        .filter_map(|field| match field.value {
-            Value::Bytes(entry) if field.number == number => Some((
-                body_text(&entry, 1).unwrap_or_default(),
-                body_text(&entry, 2).unwrap_or_default(),
-            )),
-            _ => None,
-        })
+fn map_entries(message: &[u8], number: u32) -> Vec<(String, String)> {
+    let entries = contents(message, number);
+    entries
+        .map(|entry| (text(entry, 1), text(entry, 2)))
         .collect()
 }
 
-fn timestamp(message: &Bytes) -> Timestamp {
+fn timestamp(message: &[u8]) -> Timestamp {
     let mut at = Timestamp::EPOCH;
-    for field in Fields::new(message) {
+    for field in fields(message) {
         match (field.number, field.value) {
             (1, Value::Varint(seconds)) => at.seconds = seconds as i64,
             (2, Value::Varint(nanos)) => at.nanos = u32::try_from(nanos).unwrap_or(0),

@@ -249,7 +249,15 @@ proptest! {
                 EventType::EntityLockGranted(wire::EntityLockGrantedEvent {
                     critical_section_id: it.name.clone(),
                 }),
-                Stored::LockGranted(request),
+                Stored::LockGranted(request.clone()),
+            ),
+            (
+                EventType::EntityUnlockSent(wire::EntityUnlockSentEvent {
+                    critical_section_id: it.name.clone(),
+                    parent_instance_id: it.input.clone(),
+                    target_instance_id: Some("@Counter@a".into()),
+                }),
+                Stored::Unlocked { section: request, target: "@Counter@a".into() },
             ),
             (
                 EventType::ExecutionRewound(wire::ExecutionRewoundEvent {
@@ -265,7 +273,7 @@ proptest! {
                 }),
                 Stored::Other,
             ),
-            (EventType::OrchestratorStarted(wire::OrchestratorStartedEvent {}), Stored::Other),
+            (EventType::OrchestratorStarted(wire::OrchestratorStartedEvent {}), Stored::TurnStarted),
         ];
         for (event_type, expected) in cases {
             prop_assert_eq!(read(&encode(event_type)), expected);

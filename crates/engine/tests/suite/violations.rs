@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use longhaul_engine::entity::{CriticalSection, LockRequest, Operation, Queued, Scheduled};
-use longhaul_engine::instance::{Child, InboxKind, InboxMessage, SectionLocks, Timer};
+use longhaul_engine::instance::{Child, Hold, InboxKind, InboxMessage, SectionLocks, Timer};
 use longhaul_engine::{Entity, Instance, Status, invariants};
 use longhaul_types::{ExecutionId, InstanceId};
 
@@ -98,9 +98,25 @@ fn every_broken_invariant_is_named() {
     check("INV-13", ended(), |it| {
         let locks = SectionLocks {
             entities: vec![InstanceId::trusted("@a@1")],
-            granted: false,
+            hold: Hold::Wanted,
         };
         _ = it.locks.insert("section".into(), locks);
+    });
+    let locks = |hold| SectionLocks {
+        entities: vec![InstanceId::trusted("@a@1")],
+        hold,
+    };
+    check("INV-14", running(), |it| it.kicked = true);
+    check("INV-14", ended(), |it| {
+        (it.rewound, it.kicked) = (true, true)
+    });
+    check("INV-14", running(), |it| {
+        it.rewound = true;
+        _ = it.locks.insert("section".into(), locks(Hold::Regained));
+    });
+    check("INV-14", running(), |it| {
+        (it.rewound, it.kicked) = (true, true);
+        _ = it.locks.insert("section".into(), locks(Hold::Postponed));
     });
 }
 

@@ -2,7 +2,7 @@
 
 use super::requests::good;
 use super::values::{self, Named};
-use super::world::{ENDED, LIVE, World};
+use super::world::{ACTIONS_MAX, ENDED, FULL, LIVE, World};
 use super::{Case, Expected, headers, messages, title};
 use crate::refusals::rows::{self, ALL};
 use crate::refusals::rules::{self, Rule};
@@ -125,6 +125,11 @@ fn by_hand(world: &World, row: &Row, rule: &Rule, rpc: Rpc) -> Vec<Named> {
     if let Some(messages) = crowded(row, rule, rpc) {
         return messages;
     }
+    if *rule == rules::PENDING_COUNT {
+        let full = FULL.map(|id| (format!("one more for {id}"), text("instanceId", id)));
+        let is_entity = usize::from(rpc == Rpc::SignalEntity);
+        return full.into_iter().skip(is_entity).take(1).collect();
+    }
     if *rule == rules::NO_INSTANCE {
         return vec![
             ("never made".to_owned(), text("instanceId", "missing")),
@@ -191,18 +196,26 @@ fn crowded(row: &Row, rule: &Rule, rpc: Rpc) -> Option<Vec<Named>> {
                 .collect(),
         )
     };
-    if *rule == rules::TAG_COUNT || *rule == rules::TAGS_SIZE {
-        let field = at(rpc, row.field)?.pop()?;
-        let (counts, bytes): (&[usize], _) = match *rule == rules::TAG_COUNT {
-            true => (&[65, 5_000], 1),
-            false => (&[64], rules::TAGS_BYTES_MAX / 64),
+    if let Some(entries) = tags(rule) {
+        let way = way(rpc, row.field);
+        let (field, parents) = way.split_last()?;
+        let message = |(count, key, value): (usize, usize, usize)| {
+            let entry =
+                |number: usize| tag(&format!("{number}{}", "k".repeat(key)), &"x".repeat(value));
+            let tags = values::many(field, count, entry);
+            let tags = match parents {
+                [] => tags,
+                parents => put(parents, &Value::Message(tags)),
+            };
+            (
+                format!("{count} of {key} and {value}"),
+                [good(rpc), tags].concat(),
+            )
         };
-        let message = |count: &usize| {
-            let entry = |number: usize| tag(&number.to_string(), &"x".repeat(bytes));
-            let tags = values::many(field, *count, entry);
-            (count.to_string(), [good(rpc), tags].concat())
-        };
-        return Some(counts.iter().map(message).collect());
+        return Some(entries.iter().copied().map(message).collect());
+    }
+    if *rule == rules::ACTION_COUNT {
+        return of(&[ACTIONS_MAX + 1, 10_000], &Value::Message(Vec::new()));
     }
     if *rule == rules::FILTER_COUNT {
         return of(&[10_001, 60_000], &Value::Message(Vec::new()));
@@ -226,6 +239,21 @@ fn crowded(row: &Row, rule: &Rule, rpc: Rpc) -> Option<Vec<Named>> {
         return Some(found);
     }
     None
+}
+
+/// Tags that break a rule: how many, the bytes of each key behind its number, and those of each value.
+fn tags(rule: &Rule) -> Option<&'static [(usize, usize, usize)]> {
+    if *rule == rules::TAG_COUNT {
+        Some(&[(65, 0, 1), (5_000, 0, 1)])
+    } else if *rule == rules::TAG_KEY {
+        Some(&[(1, 1024, 1), (2, 100_000, 0)])
+    } else if *rule == rules::TAG_VALUE {
+        Some(&[(1, 0, (16 << 10) + 1), (2, 0, 100_000)])
+    } else if *rule == rules::TAGS_SIZE {
+        Some(&[(64, 0, 1 << 10), (5, 0, 16 << 10)])
+    } else {
+        None
+    }
 }
 
 fn tag(key: &str, value: &str) -> Vec<u8> {

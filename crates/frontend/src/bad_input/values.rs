@@ -73,8 +73,10 @@ fn of_rule(row: &Row, rule: &Rule, way: &[&'static Field]) -> Vec<(String, Value
             ids.push(("no sign in front", "counter@a".to_owned()));
         }
         texts(&ids)
-    } else if *rule == rules::NAME_LENGTH {
+    } else if *rule == rules::NAME_LENGTH || *rule == rules::TEXT_LENGTH {
         names(way)
+    } else if *rule == rules::VERSION_LENGTH {
+        versions(way)
     } else if *rule == rules::PAYLOAD_SIZE {
         texts(&[
             ("one byte too many", "x".repeat(PAYLOAD_BYTES_MAX + 1)),
@@ -105,26 +107,35 @@ fn is_entity(row: &Row) -> bool {
         && row.rpcs.len() > 1
 }
 
+const TOO_LONG: [(&str, usize); 2] = [("one byte too many", 1025), ("very long", 100_000)];
+
 /// Names of filters are a message deeper.
 fn names(way: &[&'static Field]) -> Vec<(String, Value)> {
-    let sizes = [("one byte too many", 1025), ("very long", 100_000)];
-    let in_filter = matches!(way.last(), Some(Field { kind: Kind::Message(name), .. }) if name.ends_with("Filter"));
-    sizes
-        .into_iter()
-        .map(|(what, bytes)| {
-            let name = "x".repeat(bytes);
-            let value = if in_filter {
-                let filter = ActivityFilter {
-                    name,
-                    versions: Vec::new(),
-                };
-                Value::Message(filter.encode_to_vec())
-            } else {
-                Value::Text(name)
-            };
-            (what.to_owned(), value)
-        })
-        .collect()
+    long_texts(way, |name| ActivityFilter {
+        name,
+        versions: Vec::new(),
+    })
+}
+
+fn versions(way: &[&'static Field]) -> Vec<(String, Value)> {
+    long_texts(way, |version| ActivityFilter {
+        name: "A".into(),
+        versions: vec![String::new(), version],
+    })
+}
+
+fn long_texts(
+    way: &[&'static Field],
+    in_filter: impl Fn(String) -> ActivityFilter,
+) -> Vec<(String, Value)> {
+    let is_filter = matches!(way.last(), Some(Field { kind: Kind::Message(name), .. }) if name.ends_with("Filter"));
+    let value = |text: String| match is_filter {
+        true => Value::Message(in_filter(text).encode_to_vec()),
+        false => Value::Text(text),
+    };
+    TOO_LONG
+        .map(|(what, bytes)| (what.to_owned(), value("x".repeat(bytes))))
+        .into()
 }
 
 fn numbers(numbers: &[i32]) -> Vec<(String, Value)> {

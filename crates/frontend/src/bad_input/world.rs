@@ -3,30 +3,38 @@
 use longhaul_proto::sidecar::{
     CreateInstanceRequest, EntityQuery, InstanceQuery, ListInstanceIdsRequest,
     ListInstanceIdsResponse, QueryEntitiesRequest, QueryEntitiesResponse, QueryInstancesRequest,
-    QueryInstancesResponse, SignalEntityRequest, TerminateRequest,
+    QueryInstancesResponse, RaiseEventRequest, SignalEntityRequest, TerminateRequest,
 };
 use prost::Message;
 use tonic::Code;
 
-use crate::Config;
 use crate::rpc::Rpc;
 use crate::testing::connection::{framed, request};
-use crate::testing::{Connection, HUB, OTHER_HUB};
+use crate::testing::{Connection, HUB, OTHER_HUB, PENDING_EVENTS_MAX};
+use crate::{Config, Limits};
 
 /// An instance that has not begun: nobody works here.
 pub(super) const LIVE: &str = "live";
 /// An instance that was terminated before it began.
 pub(super) const ENDED: &str = "ended";
 
+/// An instance and an entity for which as much waits as may.
+pub(super) const FULL: [&str; 2] = ["full", "@counter@full"];
+
 /// Small limits, so that going over them is cheap.
 pub(super) fn config() -> Config {
     Config {
-        payload_bytes_max: PAYLOAD_BYTES_MAX,
+        limits: Limits {
+            payload_bytes: PAYLOAD_BYTES_MAX,
+            actions: ACTIONS_MAX,
+            ..Limits::default()
+        },
         message_bytes_max: MESSAGE_BYTES_MAX,
         ..Config::default()
     }
 }
 
+pub(super) const ACTIONS_MAX: usize = 100;
 pub(super) const PAYLOAD_BYTES_MAX: usize = 4 << 10;
 pub(super) const MESSAGE_BYTES_MAX: usize = 256 << 10;
 
@@ -52,6 +60,7 @@ impl World {
                 signal(connection, hub, id).await;
             }
         }
+        fill(connection).await;
         let [instances, ended, entities] = tokens(connection, HUB).await;
         Self {
             instances,
@@ -111,6 +120,25 @@ pub(super) fn entity_query() -> EntityQuery {
         page_size: Some(1),
         include_transient: true,
         ..Default::default()
+    }
+}
+
+async fn fill(connection: &Connection) {
+    let [instance, entity] = FULL;
+    start(connection, HUB, instance).await;
+    for _ in 0..PENDING_EVENTS_MAX {
+        let event = RaiseEventRequest {
+            instance_id: instance.into(),
+            name: "Paid".into(),
+            input: None,
+        };
+        tell(connection, HUB, Rpc::RaiseEvent, &event).await;
+        let signal = SignalEntityRequest {
+            instance_id: entity.into(),
+            name: "add".into(),
+            ..Default::default()
+        };
+        tell(connection, HUB, Rpc::SignalEntity, &signal).await;
     }
 }
 

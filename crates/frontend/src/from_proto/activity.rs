@@ -5,14 +5,12 @@ use longhaul_partition::ActivityResult;
 use longhaul_proto::sidecar::ActivityResponse;
 use prost::Message;
 
+use crate::limits::Limits;
 use crate::refusals::rows::ACTIVITY_RESULT;
 
 /// A result over the limit becomes a failure of the activity, not of the call: the worker would drop the item on an
 /// error, and the orchestration would wait for ever.
-pub(crate) fn activity_result(
-    response: ActivityResponse,
-    limits: &Limits,
-) -> ActivityResult {
+pub(crate) fn activity_result(response: ActivityResponse, limits: &Limits) -> ActivityResult {
     if let Some(failure) = response.failure_details {
         return ActivityResult::Failed(failure.encode_to_vec().into());
     }
@@ -39,7 +37,7 @@ mod tests {
                 failure_details,
                 ..Default::default()
             },
-            4,
+            &Limits::of_payload(4),
         )
     }
 

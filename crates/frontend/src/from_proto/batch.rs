@@ -12,10 +12,11 @@ use longhaul_proto::sidecar::{EntityBatchResult, OperationAction, operation_resu
 use prost::Message;
 
 use super::encoded;
+use crate::limits::Limits;
 use crate::refusals::Refusal;
 use crate::refusals::rows::{
-    BATCH_ACTION, BATCH_RESULT, BATCH_SIGNAL_AT, BATCH_SIGNAL_INPUT, BATCH_START_AT,
-    BATCH_START_INPUT, BATCH_STATE,
+    BATCH_ACTION, BATCH_RESULT, BATCH_SIGNAL_AT, BATCH_SIGNAL_INPUT, BATCH_SIGNAL_NAME,
+    BATCH_START_AT, BATCH_START_INPUT, BATCH_START_NAME, BATCH_START_VERSION, BATCH_STATE,
 };
 use crate::refusals::rules::{ACTION_UNKNOWN, RESULT_UNKNOWN};
 
@@ -25,11 +26,7 @@ pub(crate) fn batch_answer(result: EntityBatchResult, limits: &Limits) -> BatchA
         .into_iter()
         .map(|result| operation_result(result.result_type, limits))
         .collect();
-    let actions: Result<Vec<_>, Refusal> = result
-        .actions
-        .into_iter()
-        .map(|action| entity_action(action, limits))
-        .collect();
+    let actions = entity_actions(result.actions, limits);
     let state = BATCH_STATE.payload(result.entity_state, limits);
     match (actions, state) {
         (Ok(actions), Ok(state)) => BatchAnswer {
@@ -52,12 +49,10 @@ fn operation_result(
 ) -> OperationResult {
     use operation_result::ResultType as Kind;
     match result {
-        Some(Kind::Success(success)) => {
-            match BATCH_RESULT.payload(success.result, limits) {
-                Ok(result) => OperationResult::Completed(result),
-                Err(refusal) => OperationResult::Failed(failure(&refusal)),
-            }
-        }
+        Some(Kind::Success(success)) => match BATCH_RESULT.payload(success.result, limits) {
+            Ok(result) => OperationResult::Completed(result),
+            Err(refusal) => OperationResult::Failed(failure(&refusal)),
+        },
         Some(Kind::Failure(failed)) => {
             let details = failed.failure_details.unwrap_or_default();
             OperationResult::Failed(details.encode_to_vec().into())
@@ -66,22 +61,30 @@ fn operation_result(
     }
 }
 
-fn entity_action(
-    action: OperationAction,
+fn entity_actions(
+    actions: Vec<OperationAction>,
     limits: &Limits,
-) -> Result<EntityAction, Refusal> {
+) -> Result<Vec<EntityAction>, Refusal> {
+    BATCH_ACTION.actions(actions.len(), limits)?;
+    let actions = actions.into_iter();
+    actions
+        .map(|action| entity_action(action, limits))
+        .collect()
+}
+
+fn entity_action(action: OperationAction, limits: &Limits) -> Result<EntityAction, Refusal> {
     use OperationActionType as Kind;
     match action.operation_action_type {
         Some(Kind::SendSignal(signal)) => Ok(EntityAction::Signal {
             target: signal.instance_id,
-            operation: signal.name,
+            operation: BATCH_SIGNAL_NAME.name_if_any(signal.name, limits)?,
             input: BATCH_SIGNAL_INPUT.payload(signal.input, limits)?,
             scheduled: BATCH_SIGNAL_AT.timestamp_if_any(signal.scheduled_time)?,
         }),
         Some(Kind::StartNewOrchestration(start)) => Ok(EntityAction::Start {
             instance: start.instance_id,
-            name: start.name,
-            version: start.version,
+            name: BATCH_START_NAME.name_if_any(start.name, limits)?,
+            version: BATCH_START_VERSION.version(start.version, limits)?,
             input: BATCH_START_INPUT.payload(start.input, limits)?,
             scheduled: BATCH_START_AT.timestamp_if_any(start.scheduled_time)?,
             trace: encoded(start.parent_trace_context),

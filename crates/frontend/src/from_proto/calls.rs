@@ -8,6 +8,7 @@ use longhaul_proto::sidecar::{
 };
 use longhaul_types::Timestamp;
 
+use crate::limits::Limits;
 use crate::refusals::Refusal;
 use crate::refusals::rows::{EVENT_INPUT, EVENT_NAME, REASON, TERMINATE_OUTPUT};
 
@@ -17,7 +18,7 @@ pub(crate) fn raise_event(
     now: Timestamp,
     limits: &Limits,
 ) -> Result<Command, Refusal> {
-    let name = EVENT_NAME.name(request.name)?;
+    let name = EVENT_NAME.name(request.name, limits)?;
     let input = EVENT_INPUT.payload(request.input, limits)?;
     let event = event::event_raised(now, &name, input.as_deref());
     Ok(Command::RaiseEvent { key, event })
@@ -107,7 +108,7 @@ mod tests {
                 name: name.into(),
                 input: input.map(Into::into),
             };
-            raise_event(key(), request, Timestamp::EPOCH, 4)
+            raise_event(key(), request, Timestamp::EPOCH, &Limits::of_payload(4))
         };
         let event = event::event_raised(Timestamp::EPOCH, "Paid", Some(b"null"));
         assert_eq!(
@@ -136,7 +137,7 @@ mod tests {
                 recursive: true,
             };
             assert_eq!(
-                terminate(key(), request, 8),
+                terminate(key(), request, &Limits::of_payload(8)),
                 Ok(Command::Terminate {
                     key: key(),
                     output: expected.clone(),
@@ -148,7 +149,7 @@ mod tests {
                 reason: text.clone(),
             };
             assert_eq!(
-                suspend(key(), request, 8),
+                suspend(key(), request, &Limits::of_payload(8)),
                 Ok(Command::Suspend {
                     key: key(),
                     reason: expected.clone()
@@ -159,7 +160,7 @@ mod tests {
                 reason: text,
             };
             assert_eq!(
-                resume(key(), request, 8),
+                resume(key(), request, &Limits::of_payload(8)),
                 Ok(Command::Resume {
                     key: key(),
                     reason: expected

@@ -8,6 +8,7 @@ use longhaul_types::{ExecutionId, HubId, InstanceId, Timestamp};
 use prost::Message;
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
+use crate::limits::Limits;
 use crate::refusals::Refusal;
 use crate::refusals::rows::{
     START_AT, START_EXECUTION, START_ID, START_INPUT, START_NAME, START_REQUESTED, START_REUSE,
@@ -45,19 +46,18 @@ pub(crate) fn create_instance(
         }
         None => fresh(),
     };
-    if let Some(version) = &request.version {
-        START_VERSION.short(version)?;
-    }
+    let version = START_VERSION.version(request.version, limits)?;
     let scheduled_start = START_AT.timestamp_if_any(request.scheduled_start_timestamp)?;
     START_REQUESTED.timestamp_if_any(request.request_time)?;
+    let tags = START_TAGS.tags(request.tags, limits)?;
     let creation = Creation {
         execution,
-        name: START_NAME.name(request.name)?.into(),
-        version: request.version.map(Into::into),
+        name: START_NAME.name(request.name, limits)?.into(),
+        version: version.map(Into::into),
         input: START_INPUT.payload(request.input, limits)?,
         // Source: the JavaScript SDK always sends the field, 1970 if the caller gave none.
         scheduled_start: scheduled_start.filter(|start| *start > now),
-        tags: START_TAGS.tags(request.tags)?.map(Into::into),
+        tags: (!tags.is_empty()).then(|| tags.into()),
         parent: None,
         parent_trace: START_TRACE.trace(request.parent_trace_context)?,
         request_fingerprint,

@@ -15,6 +15,7 @@ use longhaul_proto::sidecar::{
 use longhaul_types::{HubId, InstanceId, Timestamp};
 use prost::Message;
 
+use crate::limits::Limits;
 use crate::paging::{self, Key, Listing};
 use crate::refusals::Refusal;
 use crate::refusals::rows::{
@@ -49,7 +50,7 @@ pub(crate) fn signal(
     fresh: impl FnOnce() -> [u8; 16],
 ) -> Result<Signal, Refusal> {
     let key = ENTITY_ID.entity(hub, &request.instance_id)?;
-    let operation = SIGNAL_NAME.name(request.name)?;
+    let operation = SIGNAL_NAME.name(request.name, limits)?;
     SIGNAL_INPUT.fits(request.input.as_deref(), limits)?;
     SIGNAL_REQUEST.short(&request.request_id)?;
     SIGNAL_REQUESTED.timestamp_if_any(request.request_time)?;
@@ -166,7 +167,7 @@ mod tests {
     use crate::refusals::Row;
     use crate::refusals::rules::{
         ID_CONTROL, ID_LENGTH, ID_NOT_ENTITY, NAME_LENGTH, PAYLOAD_SIZE, REQUIRED, Rule, SPAN,
-        TIMESTAMP,
+        TEXT_LENGTH, TIMESTAMP,
     };
 
     const HUB: HubId = HubId(6);
@@ -185,7 +186,7 @@ mod tests {
     }
 
     fn send(request: SignalEntityRequest) -> Result<Signal, Refusal> {
-        signal(request, HUB, NOW, 4, || [0xAB; 16])
+        signal(request, HUB, NOW, &Limits::of_payload(4), || [0xAB; 16])
     }
 
     fn at(seconds: i64, nanos: i32) -> Option<prost_types::Timestamp> {
@@ -294,7 +295,7 @@ mod tests {
             (
                 send_with(|it| it.request_id = "x".repeat(1025)),
                 &SIGNAL_REQUEST,
-                &NAME_LENGTH,
+                &TEXT_LENGTH,
             ),
             (
                 send_with(|it| it.input = Some("12345".into())),
@@ -396,7 +397,7 @@ mod tests {
             (
                 query_with(|it| it.instance_id_starts_with = Some("x".repeat(1025))),
                 &ENTITIES_PREFIX,
-                &NAME_LENGTH,
+                &TEXT_LENGTH,
             ),
             (
                 query_with(|it| {

@@ -21,7 +21,7 @@ pub(crate) use create::{NewInstance, create_instance};
 pub(crate) use entities::{EntityPage, Signal, clean_entity_storage, entity_query, signal};
 pub(crate) use purge::{Purge, Skip, purge, skip};
 pub(crate) use queries::{EndedPage, InstancePage, instance_query, list_ids};
-pub(crate) use turn::{answer, refused};
+pub(crate) use turn::{answer, refused, whole};
 pub(crate) use work_items::session_spec;
 
 /// An opaque part, kept encoded.

@@ -13,6 +13,7 @@ use longhaul_proto::sidecar::{
 };
 use longhaul_types::{HubId, InstanceId};
 
+use crate::limits::Limits;
 use crate::refusals::rows::{
     PURGE, PURGE_BATCH, PURGE_FROM, PURGE_ID, PURGE_STATUS, PURGE_TIMEOUT, PURGE_TO, SKIP,
     SKIP_BATCH, SKIP_REASON,
@@ -298,7 +299,7 @@ mod tests {
                 instance_batch,
                 reason,
             };
-            skip(request, HUB, 4)
+            skip(request, HUB, &Limits::of_payload(4))
         };
         let mixed = vec!["a", "@e@k", "", "a", "b\n"];
         let got = ask(Some(mixed.clone()), Some("why")).expect("valid");

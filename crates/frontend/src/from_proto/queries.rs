@@ -108,7 +108,7 @@ mod tests {
 
     use super::*;
     use crate::refusals::rules::{
-        NAME_LENGTH, PAGE_TOKEN, REQUIRED, Rule, SPAN, STATUS, TIMESTAMP,
+        PAGE_TOKEN, REQUIRED, Rule, SPAN, STATUS, TEXT_LENGTH, TIMESTAMP,
     };
     use crate::refusals::{Row, rules};
 
@@ -251,7 +251,7 @@ mod tests {
             (
                 query_of(|it| it.instance_id_prefix = Some("x".repeat(1025))),
                 &QUERY_PREFIX,
-                &NAME_LENGTH,
+                &TEXT_LENGTH,
             ),
             (
                 query_of(|it| it.continuation_token = Some("0".into())),

@@ -18,21 +18,19 @@ use longhaul_types::Timestamp;
 use prost::Message;
 
 use super::encoded;
+use crate::limits::Limits;
 use crate::refusals::Refusal;
 use crate::refusals::rows::{
-    CHILD_INPUT, END_REASON, END_RESULT, END_STATUS, REWIND_ACTION, SEND_DATA, SEND_TARGET,
-    TASK_INPUT, TIMER_AT, TURN_ACTION, TURN_EVENTS, TURN_STATUS,
+    CHILD_INPUT, CHILD_NAME, CHILD_TAGS, CHILD_VERSION, END_REASON, END_RESULT, END_STATUS,
+    END_VERSION, REWIND_ACTION, SEND_DATA, SEND_NAME, SEND_TARGET, TASK_INPUT, TASK_NAME,
+    TASK_TAGS, TASK_VERSION, TIMER_AT, TURN_ACTION, TURN_EVENTS, TURN_STATUS,
 };
 use crate::refusals::rules::{
     ACTION_UNAVAILABLE, ACTION_UNKNOWN, EVENT_TO_ENTITY, NEGATIVE_EVENTS, NO_END, NO_FIRE_AT,
 };
 
 /// `now` is for carried-over events that have no time of their own.
-pub(crate) fn answer(
-    response: OrchestratorResponse,
-    now: Timestamp,
-    limits: &Limits,
-) -> Answer {
+pub(crate) fn answer(response: OrchestratorResponse, now: Timestamp, limits: &Limits) -> Answer {
     let first_part = is_first_part(&response);
     let mut actions: Vec<Decided> = response
         .actions
@@ -59,6 +57,18 @@ pub(crate) fn answer(
         custom_status,
         trace: encoded(response.orchestration_trace_context),
         events_processed,
+    }
+}
+
+/// The whole of an answer, or its refusal if it does too much. One that is refused already is left to that.
+pub(crate) fn whole(answer: Answer, limits: &Limits) -> Answer {
+    let is_refused = |it: &Decided| matches!(it.action, Action::Refused(_));
+    match TURN_ACTION.actions(answer.actions.len(), limits) {
+        Err(refusal) if !answer.actions.iter().any(is_refused) => Answer {
+            actions: vec![refused(refusal.to_string())],
+            ..answer
+        },
+        Ok(()) | Err(_) => answer,
     }
 }
 
@@ -98,10 +108,10 @@ fn action(
     use OrchestratorActionType as Kind;
     Ok(match kind {
         Kind::ScheduleTask(task) => Action::ScheduleTask {
-            name: task.name,
-            version: task.version,
+            name: TASK_NAME.name_if_any(task.name, limits)?,
+            version: TASK_VERSION.version(task.version, limits)?,
             input: TASK_INPUT.payload(task.input, limits)?,
-            tags: task.tags,
+            tags: TASK_TAGS.tags(task.tags, limits)?,
             trace: encoded(task.parent_trace_context),
         },
         Kind::CreateTimer(timer) => {
@@ -114,10 +124,10 @@ fn action(
         }
         Kind::CreateSubOrchestration(child) => Action::CreateChild {
             instance: child.instance_id,
-            name: child.name,
-            version: child.version,
+            name: CHILD_NAME.name_if_any(child.name, limits)?,
+            version: CHILD_VERSION.version(child.version, limits)?,
             input: CHILD_INPUT.payload(child.input, limits)?,
-            tags: child.tags,
+            tags: CHILD_TAGS.tags(child.tags, limits)?,
             trace: encoded(child.parent_trace_context),
         },
         Kind::SendEvent(event) => {
@@ -128,7 +138,7 @@ fn action(
             let data = SEND_DATA.payload(event.data, limits)?;
             Action::SendEvent {
                 instance,
-                name: event.name,
+                name: SEND_NAME.name_if_any(event.name, limits)?,
                 data,
             }
         }
@@ -154,7 +164,7 @@ fn completion(
         let carryover = complete.carryover_events.into_iter();
         return Ok(Action::ContinueAsNew {
             input: result,
-            version: complete.new_version,
+            version: END_VERSION.version(complete.new_version, limits)?,
             carryover: carryover
                 .filter_map(|event| carried_over(event, now))
                 .collect(),

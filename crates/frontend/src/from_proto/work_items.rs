@@ -4,6 +4,7 @@ use longhaul_partition::{Capabilities, Filters, NameFilter, SessionSpec};
 use longhaul_proto::sidecar::{GetWorkItemsRequest, WorkItemFilters, WorkerCapability};
 use longhaul_types::HubId;
 
+use crate::limits::Limits;
 use crate::refusals::rows::{
     FILTER_ACTIVITIES, FILTER_ENTITIES, FILTER_ORCHESTRATIONS, WORK_ACTIVITIES, WORK_ENTITIES,
     WORK_TURNS,
@@ -20,10 +21,11 @@ pub(crate) fn session_spec(
     hub: HubId,
     worker_id: Option<String>,
     default_limit: u32,
+    limits: &Limits,
 ) -> Result<SessionSpec, Refusal> {
     let limit =
         |row: &'static Row, value| row.limit(value, default_limit, WORK_ITEMS_PER_STREAM_MAX);
-    let limits = [
+    let items = [
         limit(&WORK_TURNS, request.max_concurrent_orchestration_work_items)?,
         limit(&WORK_ACTIVITIES, request.max_concurrent_activity_work_items)?,
         limit(&WORK_ENTITIES, request.max_concurrent_entity_work_items)?,
@@ -32,15 +34,18 @@ pub(crate) fn session_spec(
     Ok(SessionSpec {
         hub,
         worker_id,
-        limits,
-        filters: request.work_item_filters.map(filters).transpose()?,
+        limits: items,
+        filters: request
+            .work_item_filters
+            .map(|asked| filters(asked, limits))
+            .transpose()?,
         capabilities: Capabilities {
             history_streaming: request.capabilities.contains(&history_streaming),
         },
     })
 }
 
-fn filters(filters: WorkItemFilters) -> Result<Filters, Refusal> {
+fn filters(filters: WorkItemFilters, limits: &Limits) -> Result<Filters, Refusal> {
     let WorkItemFilters {
         orchestrations,
         activities,
@@ -50,15 +55,16 @@ fn filters(filters: WorkItemFilters) -> Result<Filters, Refusal> {
     let activities = activities.into_iter().map(|it| (it.name, it.versions));
     let entities = entities.into_iter().map(|it| (it.name, Vec::new()));
     Ok(Filters {
-        orchestrations: names(&FILTER_ORCHESTRATIONS, orchestrations)?,
-        activities: names(&FILTER_ACTIVITIES, activities)?,
-        entities: names(&FILTER_ENTITIES, entities)?,
+        orchestrations: names(&FILTER_ORCHESTRATIONS, orchestrations, limits)?,
+        activities: names(&FILTER_ACTIVITIES, activities, limits)?,
+        entities: names(&FILTER_ENTITIES, entities, limits)?,
     })
 }
 
 fn names(
     row: &'static Row,
     named: impl ExactSizeIterator<Item = (String, Vec<String>)>,
+    limits: &Limits,
 ) -> Result<Vec<NameFilter>, Refusal> {
     row.count(&FILTER_COUNT, named.len())?;
     let mut count_of_versions = 0;
@@ -66,9 +72,13 @@ fn names(
         .map(|(name, versions)| {
             count_of_versions += versions.len();
             row.count(&FILTER_COUNT, count_of_versions)?;
-            row.short(&name)?;
-            versions.iter().try_for_each(|version| row.short(version))?;
-            Ok(NameFilter { name, versions })
+            let versions = versions.into_iter();
+            let versions =
+                versions.filter_map(|version| row.version(Some(version), limits).transpose());
+            Ok(NameFilter {
+                name: row.name_if_any(name, limits)?,
+                versions: versions.collect::<Result<_, _>>()?,
+            })
         })
         .collect()
 }
@@ -78,10 +88,16 @@ mod tests {
     use longhaul_proto::sidecar::{ActivityFilter, EntityFilter, OrchestrationFilter};
 
     use super::*;
-    use crate::refusals::rules::{FILTERS_MAX, NAME_BYTES_MAX, NAME_LENGTH, NEGATIVE_LIMIT};
+    use crate::refusals::rules::{FILTERS_MAX, NAME_LENGTH, NEGATIVE_LIMIT, VERSION_LENGTH};
 
     fn spec(request: GetWorkItemsRequest) -> Result<SessionSpec, Refusal> {
-        session_spec(request, HubId(2), Some("host,1,ab".to_owned()), 100)
+        session_spec(
+            request,
+            HubId(2),
+            Some("host,1,ab".to_owned()),
+            100,
+            &Limits::default(),
+        )
     }
 
     #[test]
@@ -130,7 +146,7 @@ mod tests {
     #[test]
     fn filters_keep_names_and_versions() {
         let versions = || vec![String::new(), "2".to_owned()];
-        let got = filters(WorkItemFilters {
+        let asked = WorkItemFilters {
             orchestrations: vec![OrchestrationFilter {
                 name: "O".into(),
                 versions: versions(),
@@ -142,7 +158,8 @@ mod tests {
             entities: vec![EntityFilter {
                 name: "Counter".into(),
             }],
-        });
+        };
+        let got = filters(asked, &Limits::default());
         let expected = Filters {
             orchestrations: vec![NameFilter {
                 name: "O".into(),
@@ -170,7 +187,7 @@ mod tests {
             activities: vec![activity],
             ..Default::default()
         };
-        let long = || "x".repeat(NAME_BYTES_MAX + 1);
+        let long = || "x".repeat(Limits::default().name_bytes + 1);
         let cases = [
             (
                 entities(vec![EntityFilter::default(); FILTERS_MAX + 1]),
@@ -196,14 +213,15 @@ mod tests {
                     versions: vec![long()],
                 }),
                 &FILTER_ACTIVITIES,
-                &NAME_LENGTH,
+                &VERSION_LENGTH,
             ),
         ];
         for (case, row, rule) in cases {
-            let refusal = filters(case).expect_err("too much");
+            let refusal = filters(case, &Limits::default()).expect_err("too much");
             assert!(refusal.is(row, rule), "{refusal}");
         }
-        assert!(filters(entities(vec![EntityFilter::default(); FILTERS_MAX])).is_ok());
+        let most = entities(vec![EntityFilter::default(); FILTERS_MAX]);
+        assert!(filters(most, &Limits::default()).is_ok());
     }
 
     #[test]

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use super::rules::*;
 use super::{Refusal, Row};
+use crate::limits::Limits;
 
 /// Seconds of the first and the last moment a protobuf timestamp can name: years 1 to 9999.
 const TIMESTAMP_SECONDS: std::ops::RangeInclusive<i64> = -62_135_596_800..=253_402_300_799;
@@ -99,52 +100,86 @@ impl Row {
     }
 
     /// A name that must be there.
-    pub(crate) fn name(&'static self, text: String) -> Result<String, Refusal> {
+    pub(crate) fn name(&'static self, text: String, limits: &Limits) -> Result<String, Refusal> {
         self.required(&text)?;
-        self.short(&text)?;
+        self.name_if_any(text, limits)
+    }
+
+    /// A name.
+    pub(crate) fn name_if_any(
+        &'static self,
+        text: String,
+        limits: &Limits,
+    ) -> Result<String, Refusal> {
+        self.at_most(&NAME_LENGTH, text.len(), limits.name_bytes)?;
         Ok(text)
     }
 
-    /// A name, a version or the like.
+    /// A version.
+    pub(crate) fn version(
+        &'static self,
+        text: Option<String>,
+        limits: &Limits,
+    ) -> Result<Option<String>, Refusal> {
+        let bytes = text.as_ref().map_or(0, String::len);
+        self.at_most(&VERSION_LENGTH, bytes, limits.version_bytes)?;
+        Ok(text)
+    }
+
+    /// A text that is nobody's name.
     pub(crate) fn short(&'static self, text: &str) -> Result<(), Refusal> {
-        if text.len() > NAME_BYTES_MAX {
-            return Err(self.refuse(&NAME_LENGTH, text.len()));
-        }
-        Ok(())
+        self.count(&TEXT_LENGTH, text.len())
     }
 
     /// Takes over a payload without copying it.
     pub(crate) fn payload(
         &'static self,
         text: Option<String>,
-        max: usize,
+        limits: &Limits,
     ) -> Result<Option<Bytes>, Refusal> {
-        self.fits(text.as_deref(), max)?;
+        self.fits(text.as_deref(), limits)?;
         Ok(text.map(Bytes::from))
     }
 
     /// The size of a payload.
-    pub(crate) fn fits(&'static self, text: Option<&str>, max: usize) -> Result<(), Refusal> {
-        match text {
-            Some(text) if text.len() > max => {
-                Err(self.refuse_above(&PAYLOAD_SIZE, text.len(), max))
-            }
-            Some(_) | None => Ok(()),
-        }
+    pub(crate) fn fits(&'static self, text: Option<&str>, limits: &Limits) -> Result<(), Refusal> {
+        let bytes = text.map_or(0, str::len);
+        self.at_most(&PAYLOAD_SIZE, bytes, limits.payload_bytes)
     }
 
-    pub(crate) fn tags(&'static self, tags: Tags) -> Result<Option<Tags>, Refusal> {
-        if tags.len() > TAGS_MAX {
-            return Err(self.refuse(&TAG_COUNT, tags.len()));
+    pub(crate) fn tags(&'static self, tags: Tags, limits: &Limits) -> Result<Tags, Refusal> {
+        self.at_most(&TAG_COUNT, tags.len(), limits.tags)?;
+        let mut bytes = 0;
+        for (key, value) in &tags {
+            self.at_most(&TAG_KEY, key.len(), limits.tag_key_bytes)?;
+            self.at_most(&TAG_VALUE, value.len(), limits.tag_value_bytes)?;
+            bytes += key.len() + value.len();
         }
-        let bytes: usize = tags
-            .iter()
-            .map(|(key, value)| key.len() + value.len())
-            .sum();
-        if bytes > TAGS_BYTES_MAX {
-            return Err(self.refuse(&TAGS_SIZE, bytes));
+        self.at_most(&TAGS_SIZE, bytes, limits.tags_bytes)?;
+        Ok(tags)
+    }
+
+    /// The number of actions in a whole answer.
+    pub(crate) fn actions(&'static self, count: usize, limits: &Limits) -> Result<(), Refusal> {
+        self.at_most(&ACTION_COUNT, count, limits.actions)
+    }
+
+    /// What waits for an instance, as the partition counted it.
+    pub(crate) fn full(&'static self, pending: usize, max: usize) -> Refusal {
+        self.refuse_above(&PENDING_COUNT, pending, max)
+    }
+
+    /// A limit that is set by the operator.
+    fn at_most(
+        &'static self,
+        rule: &'static Rule,
+        found: usize,
+        max: usize,
+    ) -> Result<(), Refusal> {
+        if found > max {
+            return Err(self.refuse_above(rule, found, max));
         }
-        Ok((!tags.is_empty()).then_some(tags))
+        Ok(())
     }
 
     /// A trace context, which is kept encoded: what is in it is the tracing system's business.

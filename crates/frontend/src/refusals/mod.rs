@@ -111,6 +111,7 @@ impl fmt::Display for Refusal {
                 ("field", _) => f.write_str(self.row.field)?,
                 ("found", _) => f.write_str(&self.found)?,
                 ("max", Some(max)) => write!(f, "{max}")?,
+                ("setting", _) => f.write_str(self.rule.max.setting())?,
                 (other, _) => write!(f, "{{{other}}}")?,
             }
             rest = after;

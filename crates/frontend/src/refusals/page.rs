@@ -84,5 +84,6 @@ fn sentence(row: &Row, rule: &Rule) -> String {
         .replace("{field}", row.field)
         .replace("{found}", "…")
         .replace("{max}", &rule.max.to_string())
+        .replace("{setting}", rule.max.setting())
         .replace('|', "\\|")
 }

@@ -1,7 +1,7 @@
 //! The rules: when something is refused, with which status, and in which words.
 //!
 //! The sentences say what to do about it, because several SDKs show them to the caller as they are. In them, `{field}`
-//! is the field's name on the wire, `{found}` what it holds, and `{max}` the limit.
+//! is the field's name on the wire, `{found}` what it holds, `{max}` the limit, and `{setting}` the setting's name.
 
 use longhaul_types::limits;
 use tonic::Code::{
@@ -33,6 +33,16 @@ pub(crate) enum Max {
     Setting(&'static str),
 }
 
+impl Max {
+    /// The name of the setting; empty if it cannot be set.
+    pub(crate) fn setting(self) -> &'static str {
+        match self {
+            Self::Setting(name) => name,
+            Self::Nothing | Self::Fixed(_) => "",
+        }
+    }
+}
+
 #[cfg(test)]
 impl Rule {
     /// What is wrong, with the limit.
@@ -52,14 +62,9 @@ impl std::fmt::Display for Max {
     }
 }
 
-/// Bytes of a name or version. Our choice: far above what code contains, far below what hurts.
-pub(crate) const NAME_BYTES_MAX: usize = 1024;
-
-/// Tags of one instance.
-pub(crate) const TAGS_MAX: usize = 64;
-
-/// Bytes of all keys and values of an instance's tags.
-pub(crate) const TAGS_BYTES_MAX: usize = 64 << 10;
+/// Bytes of a text that is nobody's name: the id of a request or execution, the beginning of an id. Our choice: far above
+/// what is sent, far below what hurts.
+pub(crate) const TEXT_BYTES_MAX: usize = 1024;
 
 /// Encoded bytes of a trace context. Source: W3C asks to keep 512 characters of state; our choice is far above.
 pub(crate) const TRACE_BYTES_MAX: usize = 8 << 10;
@@ -140,8 +145,9 @@ pub(crate) static HUB_SEVERAL: Rule = rule(
 pub(crate) static HUB_UNKNOWN: Rule = rule(
     NotFound,
     "no such task hub",
-    "Task hub not found: {found}. Create it when the server starts (--hub {found}) or name an existing one in the \
-     client's connection string (TaskHub=...)",
+    "Task hub not found: {found}. Name an existing one in the client's connection string (TaskHub=...), or create it: \
+     list it in the server's hubs.create (--hub {found}, or DTS_TASK_HUB_NAMES), have hubs made on first use \
+     (hubs.dynamic, as in `longhaul dev`), or call CreateTaskHub where hubs.manage_over_rpc allows it",
 );
 pub(crate) static HUB_CHANGES: Rule =
     rule(PermissionDenied, "the server does not allow it", "{found}");
@@ -181,25 +187,46 @@ pub(crate) static REQUIRED: Rule = rule(
     "absent or empty",
     "{field} is required and must not be empty",
 );
-pub(crate) static NAME_LENGTH: Rule = limit(
-    Max::Fixed(NAME_BYTES_MAX),
+pub(crate) static TEXT_LENGTH: Rule = limit(
+    Max::Fixed(TEXT_BYTES_MAX),
     "longer than {max} bytes",
     "{field} has {found} bytes, but at most {max} are allowed; use a shorter one",
+);
+pub(crate) static NAME_LENGTH: Rule = limit(
+    Max::Setting("limits.name"),
+    "longer, as a name, than {max}",
+    "{field} has {found} bytes, but a name has at most {max}; use a shorter one, or raise {setting}",
+);
+pub(crate) static VERSION_LENGTH: Rule = limit(
+    Max::Setting("limits.version"),
+    "longer, as a version, than {max}",
+    "{field} has {found} bytes, but a version has at most {max}; use a shorter one, or raise {setting}",
 );
 pub(crate) static PAYLOAD_SIZE: Rule = limit(
     Max::Setting("limits.payload"),
     "larger than {max}",
-    "{field} has {found} bytes, but at most {max} are allowed; keep large data elsewhere and pass a reference to it",
+    "{field} has {found} bytes, but at most {max} are allowed; keep large data elsewhere and pass a reference to it, or \
+     raise {setting}",
 );
 pub(crate) static TAG_COUNT: Rule = limit(
-    Max::Fixed(TAGS_MAX),
+    Max::Setting("limits.tags"),
     "more than {max} entries",
-    "{field} has {found} entries, but at most {max} are allowed; use fewer",
+    "{field} has {found} entries, but at most {max} are allowed; use fewer, or raise {setting}",
+);
+pub(crate) static TAG_KEY: Rule = limit(
+    Max::Setting("limits.tag_key"),
+    "a key longer than {max}",
+    "{field} has a key of {found} bytes, but at most {max} are allowed; use a shorter one, or raise {setting}",
+);
+pub(crate) static TAG_VALUE: Rule = limit(
+    Max::Setting("limits.tag_value"),
+    "a value longer than {max}",
+    "{field} has a value of {found} bytes, but at most {max} are allowed; use a shorter one, or raise {setting}",
 );
 pub(crate) static TAGS_SIZE: Rule = limit(
-    Max::Fixed(TAGS_BYTES_MAX),
-    "more than {max} bytes in all",
-    "{field} has {found} bytes in all, but at most {max} are allowed; use shorter ones",
+    Max::Setting("limits.tags_bytes"),
+    "larger than {max} in all",
+    "{field} has {found} bytes in all, but at most {max} are allowed; use shorter ones, or raise {setting}",
 );
 pub(crate) static TRACE_SIZE: Rule = limit(
     Max::Fixed(TRACE_BYTES_MAX),
@@ -295,7 +322,22 @@ pub(crate) static LIVE: Rule = rule(
     "the orchestration instance '{found}' has not ended, so it cannot be purged: terminate it first, or wait",
 );
 
+/// Certainly without effect, and tried again by no SDK by itself.
+pub(crate) static PENDING_COUNT: Rule = Rule {
+    when: "as many events or operations wait for the instance as {max} lets",
+    code: ResourceExhausted,
+    text: "nothing was changed: {found} events or operations already wait for this instance, and clients may let at \
+           most {max} wait; send more once workers have caught up, or raise {setting}",
+    max: Max::Setting("limits.pending_events"),
+};
+
 // === Answers of workers ===
+
+pub(crate) static ACTION_COUNT: Rule = limit(
+    Max::Setting("limits.actions"),
+    "more than {max}",
+    "{field} has {found} entries, but at most {max} are allowed in one answer; do less at once, or raise {setting}",
+);
 
 pub(crate) static ACTION_UNKNOWN: Rule = rule(
     InvalidArgument,

@@ -3,8 +3,9 @@
 use std::path::Path;
 
 use super::*;
-use crate::refusals::rules::{NAME_LENGTH, PAYLOAD_SIZE, REQUIRED};
-use rows::{ALL, EVENT_INPUT, EVENT_NAME};
+use crate::limits::Limits;
+use crate::refusals::rules::{NAME_LENGTH, REQUIRED, TEXT_LENGTH};
+use rows::{ALL, EVENT_INPUT, EVENT_NAME, SIGNAL_REQUEST};
 
 #[test]
 fn every_call_is_in_the_table() {
@@ -42,6 +43,7 @@ fn sentences_have_only_known_placeholders_and_limits_only_where_there_are_some()
                 let known = match name {
                     "field" | "found" => text == rule.text,
                     "max" => rule.max != Max::Nothing,
+                    "setting" => !rule.max.setting().is_empty() && text == rule.text,
                     _ => false,
                 };
                 assert!(known, "{name:?} in {rule:?}");
@@ -54,21 +56,40 @@ fn sentences_have_only_known_placeholders_and_limits_only_where_there_are_some()
 
 #[test]
 fn a_refusal_says_field_value_and_limit() {
-    let refusal = EVENT_NAME.refuse(&NAME_LENGTH, 2000);
-    assert!(refusal.is(&EVENT_NAME, &NAME_LENGTH));
-    let text = "name has 2000 bytes, but at most 1024 are allowed; use a shorter one";
+    let refusal = SIGNAL_REQUEST.refuse(&TEXT_LENGTH, 2000);
+    assert!(refusal.is(&SIGNAL_REQUEST, &TEXT_LENGTH));
+    let text = "requestId has 2000 bytes, but at most 1024 are allowed; use a shorter one";
     assert_eq!(refusal.to_string(), text);
     let status = Status::from(refusal);
     assert_eq!(
         (status.code(), status.message()),
         (tonic::Code::InvalidArgument, text)
     );
-    let above = EVENT_INPUT.refuse_above(&PAYLOAD_SIZE, 9, 8);
-    assert!(
-        above
-            .to_string()
-            .starts_with("input has 9 bytes, but at most 8 are allowed")
+    let above = EVENT_INPUT.fits(Some("123456789"), &Limits::of_payload(8));
+    assert_eq!(
+        above.expect_err("too large").to_string(),
+        "input has 9 bytes, but at most 8 are allowed; keep large data elsewhere and pass a reference to it, or raise \
+         limits.payload"
     );
+    assert_eq!(
+        EVENT_INPUT.fits(Some("12345678"), &Limits::of_payload(8)),
+        Ok(())
+    );
+}
+
+#[test]
+fn every_limit_that_can_be_set_is_named_by_whatever_it_refuses() {
+    for rule in ALL.iter().flat_map(|row| row.rules) {
+        let names = rule.text.contains("{setting}");
+        let can_be_set = matches!(rule.max, Max::Setting(_));
+        assert_eq!(names, can_be_set && !rule.text.is_empty(), "{rule:?}");
+    }
+    let long = EVENT_NAME.name("x".repeat(2000), &Limits::default());
+    let long = long.expect_err("too long");
+    assert!(long.is(&EVENT_NAME, &NAME_LENGTH));
+    let text =
+        "name has 2000 bytes, but a name has at most 1024; use a shorter one, or raise limits.name";
+    assert_eq!(long.to_string(), text);
 }
 
 #[test]

@@ -21,9 +21,9 @@ pub(super) async fn call(
     let Some((partition, lease)) = lease(service, hub, &response)? else {
         return Ok(CompleteTaskResponse {});
     };
-    let max = service.dependencies.config.payload_bytes_max;
+    let limits = &service.dependencies.config.limits;
     partition
-        .complete_activity(lease, from_proto::activity_result(response, max))
+        .complete_activity(lease, from_proto::activity_result(response, limits))
         .await
         .map_err(|error| status::of_propose_error(&error, Repeat::Harmless))?;
     Ok(CompleteTaskResponse {})

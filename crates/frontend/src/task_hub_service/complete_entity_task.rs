@@ -27,7 +27,7 @@ pub(super) async fn call(
         return Ok(CompleteTaskResponse {});
     };
     if let Some(lease) = partition.batch_lease(id) {
-        let answer = from_proto::batch_answer(result, dependencies.config.payload_bytes_max);
+        let answer = from_proto::batch_answer(result, &dependencies.config.limits);
         partition
             .complete_batch(lease, answer)
             .await

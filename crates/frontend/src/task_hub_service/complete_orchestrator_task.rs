@@ -40,6 +40,7 @@ pub(super) async fn call(
                 if let Some(lease) = partition.turn_lease(delivery) {
                     let last = answer(service, response);
                     let whole = joined(partition, delivery, last);
+                    let whole = from_proto::whole(whole, &service.dependencies.config.limits);
                     complete(partition, lease, whole).await?;
                 }
             }
@@ -88,15 +89,19 @@ async fn without_token(
     let key = ANSWER_ID.orchestration(hub, &response.instance_id)?;
     let partition = service.dependencies.partitions.home(&key);
     match partition.turn_lease_of(&key) {
-        Some(lease) => complete(partition, lease, answer(service, response)).await,
+        Some(lease) => {
+            let limits = &service.dependencies.config.limits;
+            let whole = from_proto::whole(answer(service, response), limits);
+            complete(partition, lease, whole).await
+        }
         None => Ok(()),
     }
 }
 
 fn answer(service: &TaskHubService, response: OrchestratorResponse) -> Answer {
     let dependencies = &service.dependencies;
-    let max = dependencies.config.payload_bytes_max;
-    from_proto::answer(response, dependencies.clock.now(), max)
+    let limits = &dependencies.config.limits;
+    from_proto::answer(response, dependencies.clock.now(), limits)
 }
 
 /// Parts that are too large together fail the orchestration: the same answer would only come again.

@@ -29,6 +29,7 @@ pub(super) fn call(
         hub,
         worker_id,
         config.work_items_per_stream,
+        &config.limits,
     )?;
     let session = service.dependencies.partitions.sessions().open(spec);
     Ok(WorkerStream::new(

@@ -19,11 +19,11 @@ pub(super) async fn terminate(
     let hub = service.hub(request.metadata())?;
     let request = request.into_inner();
     let key = ORCHESTRATION_ID.orchestration(hub, &request.instance_id)?;
-    let max = service.dependencies.config.payload_bytes_max;
+    let limits = &service.dependencies.config.limits;
     propose(
         service,
         &key,
-        from_proto::terminate(key.clone(), request, max)?,
+        from_proto::terminate(key.clone(), request, limits)?,
     )
     .await?;
     Ok(TerminateResponse {})
@@ -36,11 +36,11 @@ pub(super) async fn suspend(
     let hub = service.hub(request.metadata())?;
     let request = request.into_inner();
     let key = ORCHESTRATION_ID.orchestration(hub, &request.instance_id)?;
-    let max = service.dependencies.config.payload_bytes_max;
+    let limits = &service.dependencies.config.limits;
     propose(
         service,
         &key,
-        from_proto::suspend(key.clone(), request, max)?,
+        from_proto::suspend(key.clone(), request, limits)?,
     )
     .await?;
     Ok(SuspendResponse {})
@@ -53,11 +53,11 @@ pub(super) async fn resume(
     let hub = service.hub(request.metadata())?;
     let request = request.into_inner();
     let key = ORCHESTRATION_ID.orchestration(hub, &request.instance_id)?;
-    let max = service.dependencies.config.payload_bytes_max;
+    let limits = &service.dependencies.config.limits;
     propose(
         service,
         &key,
-        from_proto::resume(key.clone(), request, max)?,
+        from_proto::resume(key.clone(), request, limits)?,
     )
     .await?;
     Ok(ResumeResponse {})

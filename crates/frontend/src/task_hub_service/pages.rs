@@ -13,21 +13,13 @@ use futures::future::try_join_all;
 use longhaul_engine::InstanceView;
 use longhaul_engine::query::{EntityView, TimePosition};
 use longhaul_partition::{Partition, ReadError};
+use longhaul_types::limits;
 use prost::Message;
 use tonic::Status;
 
 use super::TaskHubService;
 use crate::paging::{Page, Taken};
 use crate::status;
-
-/// Items asked of a partition as long as nothing is known about their size.
-const FIRST_ITEMS: usize = 8;
-
-/// Items asked of a partition at once.
-const ITEMS_MAX: usize = 256;
-
-/// Bytes asked of a partition at once, as far as they can be foreseen.
-const BYTES_MAX: usize = 2 << 20;
 
 /// Something of which there are pages.
 pub(super) trait Listed: Sized {
@@ -36,7 +28,7 @@ pub(super) trait Listed: Sized {
 
     fn place(&self) -> Self::Place;
 
-    /// About how much memory it takes.
+    /// Bytes of its payloads.
     fn bytes(&self) -> usize;
 }
 
@@ -51,13 +43,7 @@ impl Listed for InstanceView {
     }
 
     fn bytes(&self) -> usize {
-        let payloads = [
-            &self.input,
-            &self.output,
-            &self.failure,
-            &self.custom_status,
-        ];
-        payloads.into_iter().flatten().map(|it| it.len()).sum()
+        self.payload_bytes()
     }
 }
 
@@ -69,7 +55,7 @@ impl Listed for TimePosition {
     }
 
     fn bytes(&self) -> usize {
-        self.id.as_str().len()
+        0
     }
 }
 
@@ -81,7 +67,7 @@ impl Listed for EntityView {
     }
 
     fn bytes(&self) -> usize {
-        self.state.as_ref().map_or(0, |state| state.len())
+        self.payload_bytes()
     }
 }
 
@@ -106,8 +92,10 @@ where
     let mut page = Page::of(size);
     let mut last = None;
     loop {
+        // One more than the page has room for tells whether it is the last.
+        let share = share_of(size + 1 - page.len(), feeds.len());
         let hungry = feeds.iter_mut().filter(|feed| feed.is_hungry());
-        try_join_all(hungry.map(|feed| feed.fill(size, &read)))
+        try_join_all(hungry.map(|feed| feed.fill(share, &read)))
             .await
             .map_err(|error| status::of_read_error(&error))?;
         while feeds.iter().all(|feed| !feed.is_hungry()) {
@@ -126,6 +114,13 @@ where
     }
 }
 
+/// How many of `items` one of several partitions is asked for: its share, and as many more as chance often gives one of
+/// them, since an item too much costs less than another search.
+fn share_of(items: usize, partitions: usize) -> usize {
+    let share = items.div_ceil(partitions);
+    items.min(share + 2 * share.isqrt())
+}
+
 /// What one partition has handed out.
 struct Feed<'a, T: Listed> {
     partition: &'a Partition,
@@ -133,7 +128,6 @@ struct Feed<'a, T: Listed> {
     /// Place of the last item it handed out.
     after: Option<T::Place>,
     has_more: bool,
-    ask_for: usize,
 }
 
 impl<'a, T: Listed> Feed<'a, T> {
@@ -143,7 +137,6 @@ impl<'a, T: Listed> Feed<'a, T> {
             items: VecDeque::new(),
             after,
             has_more: true,
-            ask_for: FIRST_ITEMS,
         }
     }
 
@@ -151,25 +144,44 @@ impl<'a, T: Listed> Feed<'a, T> {
         self.items.is_empty() && self.has_more
     }
 
-    /// One more than the page has room for tells whether it is the last.
     async fn fill<R>(
         &mut self,
-        size: usize,
+        limit: usize,
         read: impl Fn(&'a Partition, Option<T::Place>, usize) -> R,
     ) -> Result<(), ReadError>
     where
         R: Future<Output = Result<Vec<T>, ReadError>>,
     {
-        let limit = self.ask_for.min(size + 1);
         let found = read(self.partition, self.after.clone(), limit).await?;
-        self.has_more = found.len() >= limit;
+        let bytes: usize = found.iter().map(T::bytes).sum();
+        self.has_more = found.len() >= limit || bytes >= limits::SEARCH_BYTES_MAX;
         if let Some(last) = found.last() {
             self.after = Some(last.place());
-            let bytes: usize = found.iter().map(T::bytes).sum();
-            let each = (bytes / found.len()).max(1);
-            self.ask_for = (BYTES_MAX / each).clamp(1, ITEMS_MAX);
         }
         self.items = found.into();
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_share_is_what_a_partition_probably_has_and_never_more_than_is_wanted() {
+        for (items, partitions, share) in [
+            (101, 1, 101),
+            (101, 4, 36),
+            (101, 8, 19),
+            (1, 8, 1),
+            (5, 4, 4),
+            (1001, 64, 24),
+        ] {
+            assert_eq!(
+                share_of(items, partitions),
+                share,
+                "{items} of {partitions}"
+            );
+        }
     }
 }

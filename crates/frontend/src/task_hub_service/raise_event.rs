@@ -18,8 +18,8 @@ pub(super) async fn call(
     let hub = service.hub(request.metadata())?;
     let request = request.into_inner();
     let key = ORCHESTRATION_ID.orchestration(hub, &request.instance_id)?;
-    let max = dependencies.config.payload_bytes_max;
-    let command = from_proto::raise_event(key.clone(), request, dependencies.clock.now(), max)?;
+    let limits = &dependencies.config.limits;
+    let command = from_proto::raise_event(key.clone(), request, dependencies.clock.now(), limits)?;
     let partition = dependencies.partitions.home(&key);
     let reply = partition
         .propose(command)

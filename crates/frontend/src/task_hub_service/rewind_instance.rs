@@ -21,7 +21,7 @@ pub(super) async fn call(
     let rewind = Command::Rewind {
         key: key.clone(),
         execution: service.fresh_id(),
-        reason: from_proto::rewind_reason(request, dependencies.config.payload_bytes_max)?,
+        reason: from_proto::rewind_reason(request, &dependencies.config.limits)?,
     };
     let reply = dependencies
         .partitions

@@ -32,7 +32,7 @@ pub(super) async fn call(
         request,
         hub,
         dependencies.clock.now(),
-        dependencies.config.payload_bytes_max,
+        &dependencies.config.limits,
         || service.random_bytes(),
     )?;
     let reply = dependencies

@@ -20,8 +20,8 @@ pub(super) async fn call(
 ) -> Result<SkipGracefulOrchestrationTerminationsResponse, Status> {
     let dependencies = &service.dependencies;
     let hub = service.hub(request.metadata())?;
-    let max = dependencies.config.payload_bytes_max;
-    let Skip { instances, reason } = from_proto::skip(request.into_inner(), hub, max)?;
+    let limits = &dependencies.config.limits;
+    let Skip { instances, reason } = from_proto::skip(request.into_inner(), hub, limits)?;
     // All at once, yet in order: each is queued where it belongs before the next one is looked at.
     let ended = instances.iter().map(|(_, key)| end(service, key, &reason));
     let ended = try_join_all(ended).await?;

@@ -23,7 +23,7 @@ pub(super) async fn call(
         request.into_inner(),
         hub,
         dependencies.clock.now(),
-        dependencies.config.payload_bytes_max,
+        &dependencies.config.limits,
         &mut || service.fresh_id(),
     )?;
     let key = create.key.clone();

@@ -21,6 +21,9 @@ pub(crate) const HUB: &str = "default";
 /// Another one.
 pub(crate) const OTHER_HUB: &str = "other";
 
+/// Few, so that going over it is cheap.
+pub(crate) const PENDING_EVENTS_MAX: usize = 32;
+
 /// More than one, so that what is asked of all of them has to be put together.
 const PARTITIONS: u16 = 4;
 
@@ -57,7 +60,10 @@ impl Node {
         let partitions = Partitions::start(Setup {
             count,
             node: NodeId(1),
-            config: longhaul_partition::Config::default(),
+            config: longhaul_partition::Config {
+                pending_events_max: PENDING_EVENTS_MAX,
+                ..longhaul_partition::Config::default()
+            },
             group_config: GroupConfig::default(),
             replicas: replicas.collect(),
             clock: clock.clone(),

@@ -60,6 +60,31 @@ impl Worker {
         answered.expect("committed");
     }
 
+    /// Takes one turn of any instance and answers in parts.
+    #[expect(
+        deprecated,
+        reason = "the .NET and Java SDKs still send answers in parts"
+    )]
+    pub(crate) async fn turn_in_parts(&mut self, parts: Vec<Vec<OrchestratorAction>>) {
+        let (request, completion_token) = self.next().await;
+        let Request::OrchestratorRequest(turn) = request else {
+            panic!("not a turn: {request:?}")
+        };
+        let last = parts.len() - 1;
+        for (index, actions) in parts.into_iter().enumerate() {
+            let part = OrchestratorResponse {
+                instance_id: turn.instance_id.clone(),
+                actions,
+                completion_token: completion_token.clone(),
+                is_partial: index < last,
+                chunk_index: i32::try_from(index).ok(),
+                ..Default::default()
+            };
+            let answered = self.client.complete_orchestrator_task(part).await;
+            answered.expect("taken");
+        }
+    }
+
     /// Runs one batch of any entity.
     pub(crate) async fn batch(&mut self, run: impl FnOnce(&EntityRequest) -> EntityBatchResult) {
         let (request, completion_token) = self.next().await;

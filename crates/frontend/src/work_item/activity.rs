@@ -2,12 +2,24 @@
 
 use bytes::{BufMut, BytesMut};
 use longhaul_engine::InstanceKey;
+use longhaul_engine::history::fields::{Fields, MalformedMessage};
 use longhaul_engine::history::wire::{put_bytes, put_int32, put_string_value, put_text};
 use longhaul_engine::instance::Activity;
 use longhaul_proto::raw::EncodedWorkItem;
 
-use super::fields::{Fields, MalformedEvent, len_of, len_of_int32, len_of_string_value};
+use super::fields::{len_of, len_of_int32, len_of_string_value};
 use super::{put_head, work_item};
+
+/// A stored event is not what the engine writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a stored history event is malformed")]
+pub(crate) struct MalformedEvent;
+
+impl From<MalformedMessage> for MalformedEvent {
+    fn from(_: MalformedMessage) -> Self {
+        Self
+    }
+}
 
 /// Field of `WorkItem`.
 const ACTIVITY_REQUEST: u32 = 2;
@@ -49,7 +61,7 @@ pub(crate) fn encode_activity(
         let field = field?;
         match place(field.number) {
             Place::Kept => from_event += field.whole.len(),
-            Place::Moved(_) => from_event += len_of(field.content.len()),
+            Place::Moved(_) => from_event += len_of(field.content().len()),
             Place::Dropped => {}
         }
     }
@@ -71,7 +83,7 @@ fn task_scheduled(event: &[u8]) -> Result<&[u8], MalformedEvent> {
     for field in Fields::of(event) {
         let field = field?;
         if field.number == TASK_SCHEDULED {
-            return Ok(field.content);
+            return Ok(field.content());
         }
     }
     Err(MalformedEvent)
@@ -88,7 +100,7 @@ fn put_kept(out: &mut BytesMut, scheduled: &[u8]) {
 fn put_moved(out: &mut BytesMut, scheduled: &[u8]) {
     for field in Fields::of(scheduled).flatten() {
         if let Place::Moved(number) = place(field.number) {
-            put_bytes(out, number, field.content);
+            put_bytes(out, number, field.content());
         }
     }
 }

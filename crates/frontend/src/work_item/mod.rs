@@ -26,9 +26,8 @@ use bytes::{BufMut, Bytes, BytesMut};
 use longhaul_engine::history::wire::{put_bytes, put_varint};
 use longhaul_proto::raw::EncodedWorkItem;
 
-pub(crate) use activity::encode_activity;
+pub(crate) use activity::{MalformedEvent, encode_activity};
 pub(crate) use batch::encode_batch;
-pub(crate) use fields::MalformedEvent;
 pub(crate) use turn::encode_turn;
 
 /// Field of the completion token in `WorkItem`.

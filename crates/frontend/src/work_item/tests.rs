@@ -185,6 +185,7 @@ impl ActivityParts {
             name: self.scheduled.name.as_str().into(),
             version: None,
             execution: ExecutionId::new(self.execution.as_str()),
+            awaited_by: ExecutionId::new("rewound"),
             event: event.encode_to_vec().into(),
             scheduled_at: Timestamp::EPOCH,
         }
@@ -286,6 +287,7 @@ fn an_activity_whose_event_is_damaged_is_no_work_item() {
             name: "a".into(),
             version: None,
             execution: ExecutionId::new("e"),
+            awaited_by: ExecutionId::new("e"),
             event,
             scheduled_at: Timestamp::EPOCH,
         };
@@ -445,6 +447,7 @@ proptest! {
             name: "a".into(),
             version: None,
             execution: ExecutionId::new("e"),
+            awaited_by: ExecutionId::new("e"),
             event: bytes.into(),
             scheduled_at: Timestamp::EPOCH,
         };

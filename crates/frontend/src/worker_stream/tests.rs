@@ -74,6 +74,7 @@ fn activity(event: bytes::Bytes) -> Claimed {
         name: "greet".into(),
         version: None,
         execution: ExecutionId::new("e"),
+        awaited_by: ExecutionId::new("e"),
         event,
         scheduled_at: Timestamp::EPOCH,
     };

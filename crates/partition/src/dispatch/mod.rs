@@ -14,10 +14,10 @@ mod token;
 pub(crate) use dispatcher::{ClaimRequest, Delayed, Dispatcher, Offer, Settled};
 pub use filters::{Filters, NameFilter};
 pub(crate) use lane::Class;
-pub(crate) use lease::ActivityOut;
 pub use lease::{
     AbandonDelay, ActivityLease, BatchLease, Claimed, LeaseId, PartialTooLarge, TurnLease,
 };
+pub(crate) use lease::{ActivityOut, Parts};
 use longhaul_engine::InstanceKey;
 pub(crate) use ready::Ready;
 pub(crate) use session::Share;

@@ -175,3 +175,155 @@ async fn what_nobody_completes_is_parked_and_counted() {
     assert_eq!(waits, [1, 2, 55, 55]);
     assert_eq!(partition.figures().parked, [1, 0, 0]);
 }
+
+fn raised(id: &str) -> Command {
+    Command::RaiseEvent {
+        key: key(id),
+        event: event::event_raised(Timestamp::EPOCH, "Paid", None),
+    }
+}
+
+fn signalled(id: &str, request_id: &str, due: Option<Timestamp>) -> Command {
+    Command::SignalEntity {
+        key: key(id),
+        request_id: request_id.into(),
+        event: Bytes::from_static(b"an operation"),
+        due,
+    }
+}
+
+fn sends_an_event(target: &str) -> Answer {
+    let action = Action::SendEvent {
+        instance: target.to_owned(),
+        name: "Paid".to_owned(),
+        data: None,
+    };
+    Answer {
+        actions: vec![Decided { id: 1, action }],
+        ..Answer::default()
+    }
+}
+
+/// How many were taken, if all others were refused because the instance is full.
+fn taken(replies: Vec<Result<Reply, ProposeError>>, max: usize) -> usize {
+    let taken = |reply| match reply {
+        Ok(reply) => {
+            assert_eq!(reply, Reply::Done);
+            1
+        }
+        Err(ProposeError::Full { pending, max: of }) => {
+            assert_eq!((pending, of), (max, max));
+            0
+        }
+        Err(error) => panic!("{error}"),
+    };
+    replies.into_iter().map(taken).sum()
+}
+
+async fn few_may_wait(max: usize) -> Node {
+    Node::start(Config {
+        pending_events_max: max,
+        entry_commands_max: 2,
+        ..Config::default()
+    })
+    .await
+}
+
+#[tokio::test(start_paused = true)]
+async fn clients_let_exactly_as_much_wait_as_may() {
+    const MAX: usize = 5;
+    let node = few_may_wait(MAX).await;
+    let partition = node.partition();
+    node.create("full").await;
+    node.create("beside").await;
+    let due = Some(Timestamp::EPOCH + Duration::from_secs(2_000_000));
+    let cases = [
+        (0..12).map(|_| raised("full")).collect::<Vec<_>>(),
+        (0..12)
+            .map(|it| signalled("@e@full", &it.to_string(), due.filter(|_| it % 2 == 0)))
+            .collect(),
+    ];
+    for commands in cases {
+        // All of them at once, over several entries: those on their way count.
+        let replies = commands.into_iter().map(|it| partition.propose(it));
+        let replies = futures::future::join_all(replies).await;
+        assert_eq!(taken(replies, MAX), MAX);
+    }
+    let others = [raised("beside"), signalled("@e@beside", "0", None)];
+    for command in others {
+        let reply = partition.propose(command).await;
+        assert_eq!(reply.expect("there is room"), Reply::Done);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_full_instance_takes_more_once_a_worker_took_some() {
+    let node = few_may_wait(3).await;
+    let partition = node.partition();
+    node.create("full").await;
+    let full = async || {
+        let replies = [0; 4].map(|_| partition.propose(raised("full")));
+        taken(futures::future::join_all(replies).await, 3)
+    };
+    assert_eq!(full().await, 3);
+    let mut stream = node.stream(1);
+    let delivery = claim(&node, &mut stream).await;
+    assert_eq!(full().await, 0, "they are out, but they still wait");
+    let lease = partition.turn_lease(delivery).expect("out");
+    let completed = partition.complete_turn(lease, Answer::default()).await;
+    completed.expect("committed");
+    assert_eq!(full().await, 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_changes_nothing_finds_room_in_a_full_instance() {
+    let node = few_may_wait(1).await;
+    let partition = node.partition();
+    node.create("full").await;
+    node.create("ended").await;
+    let end = Command::Terminate {
+        key: key("ended"),
+        output: None,
+        recurse: false,
+    };
+    let first = [raised("full"), signalled("@e@full", "a", None), end];
+    for command in first {
+        let reply = partition.propose(command).await;
+        assert_eq!(reply.expect("committed"), Reply::Done);
+    }
+    let cases = [
+        (raised("ended"), Reply::Done),
+        (raised("missing"), Reply::NotFound),
+        // A client that calls again because the first answer was lost.
+        (signalled("@e@full", "a", None), Reply::Done),
+    ];
+    for (command, expected) in cases {
+        let reply = partition.propose(command).await;
+        assert_eq!(reply.expect("nothing is added"), expected);
+    }
+    for command in [raised("full"), signalled("@e@full", "b", None)] {
+        assert_eq!(taken(vec![partition.propose(command).await], 1), 0);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_instances_send_each_other_is_always_taken_and_results_do_not_count() {
+    let node = few_may_wait(1).await;
+    let partition = node.partition();
+    node.create("sender").await;
+    let mut stream = node.stream(1);
+    let sending = claim(&node, &mut stream).await;
+    node.create("full").await;
+    assert_eq!(
+        taken(vec![partition.propose(raised("full")).await], 1),
+        1,
+        "an ExecutionStarted is no event that waits"
+    );
+    let lease = partition.turn_lease(sending).expect("out");
+    let sent = partition.complete_turn(lease, sends_an_event("full")).await;
+    sent.expect("committed");
+    let Some(Claimed::Turn { turn, .. }) = stream.next().await else {
+        panic!("a turn of the receiver is ready");
+    };
+    assert_eq!(turn.new.len(), 3, "its start and both events");
+}

@@ -160,13 +160,13 @@ fn node_sets() -> impl Strategy<Value = BTreeSet<NodeId>> {
     collection::btree_set(any::<u64>().prop_map(NodeId), 1..6)
 }
 
-fn memberships() -> impl Strategy<Value = Membership> {
+pub(super) fn memberships() -> impl Strategy<Value = Membership> {
     let learners = collection::btree_set(any::<u64>().prop_map(NodeId), 0..3);
     (collection::vec(node_sets(), 1..3), learners)
         .prop_map(|(voters, learners)| Membership::new_with_defaults(voters, learners))
 }
 
-fn payloads() -> impl Strategy<Value = EntryPayload> {
+pub(super) fn payloads() -> impl Strategy<Value = EntryPayload> {
     prop_oneof![
         Just(EntryPayload::Blank),
         collection::vec(any::<u8>(), 0..200)
@@ -175,7 +175,7 @@ fn payloads() -> impl Strategy<Value = EntryPayload> {
     ]
 }
 
-fn log_ids() -> impl Strategy<Value = LogId> {
+pub(super) fn log_ids() -> impl Strategy<Value = LogId> {
     (any::<u64>(), any::<u64>()).prop_map(|(term, index)| LogId::new_term_index(term, index))
 }
 

@@ -4,6 +4,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fmt, future,
     sync::Arc,
+    time::Duration,
 };
 
 use futures::StreamExt;
@@ -17,11 +18,14 @@ use openraft::{
 use parking_lot::Mutex;
 
 use super::{
-    Attachment, Network, Peer, Peers, Responses,
+    Attached, Attachment, Network, Peer, Peers, Responses,
     peer::{Answer, Requests, StateSnapshot},
     unreachable,
 };
-use crate::types::{NodeId, Raft, TypeConfig, Vote};
+use crate::{
+    machine::SnapshotContent,
+    types::{NodeId, TypeConfig, Vote},
+};
 
 /// A network between nodes of one process; clones are the same network.
 #[derive(Clone, Default)]
@@ -29,7 +33,7 @@ pub struct InProcess(Arc<Mutex<State>>);
 
 #[derive(Default)]
 struct State {
-    replicas: BTreeMap<(GroupId, NodeId), (u64, Raft)>,
+    replicas: BTreeMap<(GroupId, NodeId), (u64, Attached)>,
     cut_off: BTreeSet<NodeId>,
     /// Tells a replica from the one that took its place.
     tickets: u64,
@@ -66,11 +70,11 @@ impl fmt::Debug for InProcess {
 }
 
 impl Peers for InProcess {
-    fn attach(&self, group: GroupId, node: NodeId, raft: Raft) -> Attachment {
+    fn attach(&self, group: GroupId, node: NodeId, replica: Attached) -> Attachment {
         let mut state = self.0.lock();
         let ticket = state.tickets;
         state.tickets += 1;
-        state.replicas.insert((group, node), (ticket, raft));
+        state.replicas.insert((group, node), (ticket, replica));
         Box::new(Plug {
             network: self.clone(),
             replica: (group, node),
@@ -117,7 +121,7 @@ struct Link {
 
 impl Link {
     /// The replica at the other end, if something sent now would arrive.
-    fn peer(&self) -> Result<Raft, RPCError<TypeConfig>> {
+    fn peer(&self) -> Result<Attached, RPCError<TypeConfig>> {
         let state = self.network.0.lock();
         if [self.from, self.to]
             .iter()
@@ -129,7 +133,7 @@ impl Link {
             )));
         }
         let peer = state.replicas.get(&(self.group, self.to));
-        peer.map(|(_, raft)| raft.clone()).ok_or_else(|| {
+        peer.map(|(_, replica)| replica.clone()).ok_or_else(|| {
             unreachable(format!(
                 "node {} does not run group {}",
                 self.to, self.group
@@ -140,7 +144,7 @@ impl Link {
     /// One request and its answer, each of which the network may lose.
     async fn call<T, E: fmt::Display>(
         &self,
-        request: impl AsyncFnOnce(Raft) -> Result<T, E>,
+        request: impl AsyncFnOnce(Attached) -> Result<T, E>,
     ) -> Result<T, RPCError<TypeConfig>> {
         let answer = request(self.peer()?).await.map_err(unreachable)?;
         self.peer().map(|_| answer)
@@ -148,11 +152,11 @@ impl Link {
 }
 
 impl Peer for Link {
-    fn append(&mut self, requests: Requests) -> Answer<'_, Responses<'_>> {
+    fn append(&mut self, requests: Requests, _patience: Duration) -> Answer<'_, Responses<'_>> {
         Box::pin(async move {
             let link = self.clone();
             let requests = requests.take_while(move |_| future::ready(link.peer().is_ok()));
-            let responses = self.peer()?.stream_append(requests);
+            let responses = self.peer()?.raft.stream_append(requests);
             let link = self.clone();
             let responses = responses.map(move |response| {
                 link.peer()?;
@@ -163,29 +167,46 @@ impl Peer for Link {
         })
     }
 
-    fn vote(&mut self, request: VoteRequest<TypeConfig>) -> Answer<'_, VoteResponse<TypeConfig>> {
-        Box::pin(self.call(async |peer| peer.vote(request).await))
+    fn vote(
+        &mut self,
+        request: VoteRequest<TypeConfig>,
+        _patience: Duration,
+    ) -> Answer<'_, VoteResponse<TypeConfig>> {
+        Box::pin(self.call(async |peer| peer.raft.vote(request).await))
     }
 
     fn pre_vote(
         &mut self,
         request: VoteRequest<TypeConfig>,
+        _patience: Duration,
     ) -> Answer<'_, VoteResponse<TypeConfig>> {
-        Box::pin(self.call(async |peer| peer.pre_vote(request).await))
+        Box::pin(self.call(async |peer| peer.raft.pre_vote(request).await))
     }
 
     fn snapshot(
         &mut self,
         vote: Vote,
         snapshot: StateSnapshot,
+        _patience: Duration,
     ) -> Answer<'_, SnapshotResponse<TypeConfig>> {
-        Box::pin(self.call(async move |peer| peer.install_full_snapshot(vote, snapshot).await))
+        Box::pin(async move {
+            let StateSnapshot { meta, snapshot } = snapshot;
+            let staging = self.peer()?.staging;
+            let state = snapshot.stage(&*staging).map_err(unreachable)?;
+            let snapshot = StateSnapshot {
+                meta,
+                snapshot: SnapshotContent::Staged(state),
+            };
+            self.call(async move |peer| peer.raft.install_full_snapshot(vote, snapshot).await)
+                .await
+        })
     }
 
     fn transfer_leader(
         &mut self,
         request: TransferLeaderRequest<TypeConfig>,
+        _patience: Duration,
     ) -> Answer<'_, TransferLeaderResponse<TypeConfig>> {
-        Box::pin(self.call(async |peer| peer.handle_transfer_leader(request).await))
+        Box::pin(self.call(async |peer| peer.raft.handle_transfer_leader(request).await))
     }
 }

@@ -1,21 +1,27 @@
 //! How replicas of one group on different nodes reach each other.
 //!
 //! A [`Network`] is chosen once per node: [`Network::none`] for a node that is its whole cluster,
-//! [`InProcess`] for nodes that share a process, as in simulation.
+//! [`InProcess`] for nodes that share a process, [`Network::remote`] for all others.
 
 mod in_process;
 mod none;
 mod peer;
+mod remote;
 
 use std::{any::Any, fmt, sync::Arc};
 
+use longhaul_peer::Links;
 use longhaul_wal::GroupId;
 use openraft::network::RaftNetworkFactory;
 
 pub use self::in_process::InProcess;
-use self::peer::PeerClient;
 pub(crate) use self::peer::{Peer, Responses, unreachable};
-use crate::types::{NodeId, Raft, TypeConfig};
+pub use self::remote::RemoteConfig;
+use self::{peer::PeerClient, remote::Remote};
+use crate::{
+    machine::Staging,
+    types::{NodeId, Raft, TypeConfig},
+};
 
 /// A node's way to its peers.
 #[derive(Clone)]
@@ -26,6 +32,13 @@ impl Network {
     #[must_use]
     pub fn none() -> Self {
         Self(Arc::new(none::NoPeers))
+    }
+
+    /// Between processes, for the replicas of one node, over that node's links. Must be called
+    /// within a tokio runtime; what it runs there ends when the network and all that use it are gone.
+    #[must_use]
+    pub fn remote(node: NodeId, links: Arc<dyn Links>, config: RemoteConfig) -> Self {
+        Self::new(Remote::start(node, links, config))
     }
 
     pub(crate) fn new(peers: impl Peers) -> Self {
@@ -42,8 +55,8 @@ impl Network {
     }
 
     /// Lets peers reach a replica until the answer is dropped.
-    pub(crate) fn attach(&self, group: GroupId, node: NodeId, raft: &Raft) -> Attachment {
-        self.0.attach(group, node, raft.clone())
+    pub(crate) fn attach(&self, group: GroupId, node: NodeId, replica: Attached) -> Attachment {
+        self.0.attach(group, node, replica)
     }
 }
 
@@ -56,9 +69,22 @@ impl fmt::Debug for Network {
 /// One kind of network.
 pub(crate) trait Peers: Send + Sync + 'static {
     /// Makes a replica reachable for its peers, in place of an earlier one.
-    fn attach(&self, group: GroupId, node: NodeId, raft: Raft) -> Attachment;
+    fn attach(&self, group: GroupId, node: NodeId, replica: Attached) -> Attachment;
     /// A connection from one replica of a group to another. Does no I/O yet.
     fn connect(&self, group: GroupId, from: NodeId, to: NodeId) -> Box<dyn Peer>;
+}
+
+/// What peers reach of a replica.
+#[derive(Clone)]
+pub(crate) struct Attached {
+    pub(crate) raft: Raft,
+    pub(crate) staging: Arc<dyn Staging>,
+}
+
+impl Attached {
+    pub(crate) fn new(raft: Raft, staging: Arc<dyn Staging>) -> Self {
+        Self { raft, staging }
+    }
 }
 
 /// A replica's place in a network, which it leaves when this is dropped.

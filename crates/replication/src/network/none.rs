@@ -1,6 +1,6 @@
 //! No network: a node that is its whole cluster.
 
-use std::future;
+use std::{future, time::Duration};
 
 use longhaul_wal::GroupId;
 use openraft::raft::{
@@ -8,17 +8,17 @@ use openraft::raft::{
 };
 
 use super::{
-    Attachment, Peer, Peers, Responses,
+    Attached, Attachment, Peer, Peers, Responses,
     peer::{Answer, Requests, StateSnapshot},
     unreachable,
 };
-use crate::types::{NodeId, Raft, TypeConfig, Vote};
+use crate::types::{NodeId, TypeConfig, Vote};
 
 /// Reaches nobody.
 pub(crate) struct NoPeers;
 
 impl Peers for NoPeers {
-    fn attach(&self, _group: GroupId, _node: NodeId, _raft: Raft) -> Attachment {
+    fn attach(&self, _group: GroupId, _node: NodeId, _replica: Attached) -> Attachment {
         Box::new(())
     }
 
@@ -39,7 +39,7 @@ impl NoPeer {
 }
 
 impl Peer for NoPeer {
-    fn append(&mut self, _requests: Requests) -> Answer<'_, Responses<'_>> {
+    fn append(&mut self, _requests: Requests, _patience: Duration) -> Answer<'_, Responses<'_>> {
         let refused = self.refuse::<()>();
         Box::pin(async {
             refused
@@ -48,13 +48,18 @@ impl Peer for NoPeer {
         })
     }
 
-    fn vote(&mut self, _request: VoteRequest<TypeConfig>) -> Answer<'_, VoteResponse<TypeConfig>> {
+    fn vote(
+        &mut self,
+        _request: VoteRequest<TypeConfig>,
+        _patience: Duration,
+    ) -> Answer<'_, VoteResponse<TypeConfig>> {
         self.refuse()
     }
 
     fn pre_vote(
         &mut self,
         _request: VoteRequest<TypeConfig>,
+        _patience: Duration,
     ) -> Answer<'_, VoteResponse<TypeConfig>> {
         self.refuse()
     }
@@ -63,6 +68,7 @@ impl Peer for NoPeer {
         &mut self,
         _vote: Vote,
         _snapshot: StateSnapshot,
+        _patience: Duration,
     ) -> Answer<'_, SnapshotResponse<TypeConfig>> {
         self.refuse()
     }
@@ -70,6 +76,7 @@ impl Peer for NoPeer {
     fn transfer_leader(
         &mut self,
         _request: TransferLeaderRequest<TypeConfig>,
+        _patience: Duration,
     ) -> Answer<'_, TransferLeaderResponse<TypeConfig>> {
         self.refuse()
     }

@@ -1,5 +1,7 @@
 //! What one replica can say to another.
 
+use std::time::Duration;
+
 use futures::{
     Stream, StreamExt, future,
     future::BoxFuture,
@@ -29,24 +31,34 @@ pub(crate) type Responses<'a> =
     BoxStream<'a, Result<StreamAppendResult<TypeConfig>, RPCError<TypeConfig>>>;
 pub(crate) type StateSnapshot = SnapshotOf<TypeConfig, SnapshotContent>;
 
-/// A connection to one replica.
+/// A connection to one replica. Every call has a time after which its answer is of no use; one that
+/// has none by then fails as unreachable.
 pub(crate) trait Peer: Send + Sync + 'static {
     /// Appends entries, many requests on the way at once; answers in the order of the requests.
-    fn append(&mut self, requests: Requests) -> Answer<'_, Responses<'_>>;
-    fn vote(&mut self, request: VoteRequest<TypeConfig>) -> Answer<'_, VoteResponse<TypeConfig>>;
+    /// The patience is with heartbeats; whatever carries entries may take as long as writing them.
+    fn append(&mut self, requests: Requests, patience: Duration) -> Answer<'_, Responses<'_>>;
+    fn vote(
+        &mut self,
+        request: VoteRequest<TypeConfig>,
+        patience: Duration,
+    ) -> Answer<'_, VoteResponse<TypeConfig>>;
     /// Whether the peer would vote; binds nobody.
     fn pre_vote(
         &mut self,
         request: VoteRequest<TypeConfig>,
+        patience: Duration,
     ) -> Answer<'_, VoteResponse<TypeConfig>>;
+    /// The patience is with each chunk, and with the installation after the last.
     fn snapshot(
         &mut self,
         vote: Vote,
         snapshot: StateSnapshot,
+        patience: Duration,
     ) -> Answer<'_, SnapshotResponse<TypeConfig>>;
     fn transfer_leader(
         &mut self,
         request: TransferLeaderRequest<TypeConfig>,
+        patience: Duration,
     ) -> Answer<'_, TransferLeaderResponse<TypeConfig>>;
 }
 
@@ -68,7 +80,7 @@ impl NetStreamAppend<TypeConfig> for PeerClient {
     fn stream_append<'s, S>(
         &'s mut self,
         mut requests: S,
-        _option: RPCOption,
+        option: RPCOption,
     ) -> Answer<'s, Responses<'s>>
     where
         S: Stream<Item = AppendEntriesRequest<TypeConfig>> + OptionalSend + Unpin + 'static,
@@ -79,7 +91,10 @@ impl NetStreamAppend<TypeConfig> for PeerClient {
             match requests.next().await {
                 Some(first) => {
                     self.0
-                        .append(Box::pin(stream::once(future::ready(first)).chain(requests)))
+                        .append(
+                            Box::pin(stream::once(future::ready(first)).chain(requests)),
+                            option.soft_ttl(),
+                        )
                         .await
                 }
                 None => Ok(Box::pin(stream::empty()) as Responses<'s>),
@@ -92,17 +107,17 @@ impl NetVote<TypeConfig> for PeerClient {
     async fn vote(
         &mut self,
         request: VoteRequest<TypeConfig>,
-        _option: RPCOption,
+        option: RPCOption,
     ) -> Result<VoteResponse<TypeConfig>, RPCError<TypeConfig>> {
-        self.0.vote(request).await
+        self.0.vote(request, option.soft_ttl()).await
     }
 
     async fn pre_vote(
         &mut self,
         request: VoteRequest<TypeConfig>,
-        _option: RPCOption,
+        option: RPCOption,
     ) -> Result<VoteResponse<TypeConfig>, RPCError<TypeConfig>> {
-        self.0.pre_vote(request).await
+        self.0.pre_vote(request, option.soft_ttl()).await
     }
 }
 
@@ -114,10 +129,10 @@ impl NetSnapshot<TypeConfig> for PeerClient {
         vote: Vote,
         snapshot: StateSnapshot,
         cancel: impl Future<Output = ReplicationClosed> + OptionalSend + 'static,
-        _option: RPCOption,
+        option: RPCOption,
     ) -> Result<SnapshotResponse<TypeConfig>, StreamingError<TypeConfig>> {
         tokio::select! {
-            sent = self.0.snapshot(vote, snapshot) => Ok(sent?),
+            sent = self.0.snapshot(vote, snapshot, option.hard_ttl()) => Ok(sent?),
             closed = cancel => Err(StreamingError::Closed(closed)),
         }
     }
@@ -127,8 +142,8 @@ impl NetTransferLeader<TypeConfig> for PeerClient {
     async fn transfer_leader(
         &mut self,
         request: TransferLeaderRequest<TypeConfig>,
-        _option: RPCOption,
+        option: RPCOption,
     ) -> Result<TransferLeaderResponse<TypeConfig>, RPCError<TypeConfig>> {
-        self.0.transfer_leader(request).await
+        self.0.transfer_leader(request, option.soft_ttl()).await
     }
 }

@@ -185,6 +185,34 @@ pub(super) static SECTIONS: [Section; 11] = [
                 "Size of one received message, above `limits.payload`; more is refused with RESOURCE_EXHAUSTED."
             ),
             key!(
+                limits.name,
+                "Size of the name of an orchestration, activity, event or operation; more is refused with INVALID_ARGUMENT. Like any other limit on what a worker's answer holds, it fails the orchestration, with failure details that say why."
+            ),
+            key!(limits.version, "Size of a version, likewise."),
+            key!(
+                limits.tags,
+                "Tags of one instance or activity, likewise; a child has its own beside its parent's."
+            ),
+            key!(limits.tag_key, "Size of the key of a tag, likewise."),
+            key!(limits.tag_value, "Size of the value of a tag, likewise."),
+            key!(
+                limits.tags_bytes,
+                "Size of all tags of one instance or activity, likewise."
+            ),
+            key!(
+                limits.actions,
+                "Actions in one answer of a worker, with all its parts; an orchestration or batch that does more at once fails."
+            ),
+            key!(
+                limits.pending_events,
+                "Events that may wait for one orchestration, or operations for one entity; then RaiseEvent and SignalEntity are refused with RESOURCE_EXHAUSTED until workers have taken some. What orchestrations and entities send each other is always taken."
+            ),
+            key!(
+                limits.history_events,
+                "Events of one history; an orchestration whose history would become longer fails."
+            ),
+            key!(limits.history_bytes, "Size of one history, likewise."),
+            key!(
                 limits.work_items_per_stream,
                 "Work items of one kind out on a worker's stream that asks for 0, which leaves the number to the server."
             ),

@@ -103,6 +103,26 @@ pub struct Limits {
     pub payload: ByteCount,
     /// One received message.
     pub message: ByteCount,
+    /// The name of an orchestration, activity, event or operation.
+    pub name: ByteCount,
+    /// A version.
+    pub version: ByteCount,
+    /// Tags of one instance or activity.
+    pub tags: u32,
+    /// The key of a tag.
+    pub tag_key: ByteCount,
+    /// The value of a tag.
+    pub tag_value: ByteCount,
+    /// All tags of one instance or activity.
+    pub tags_bytes: ByteCount,
+    /// Actions in one answer of a worker.
+    pub actions: u32,
+    /// Events or operations that clients may let wait for one instance.
+    pub pending_events: u32,
+    /// Events of one history.
+    pub history_events: u32,
+    /// One history.
+    pub history_bytes: ByteCount,
     /// Work items of one kind out on a stream that leaves the number to the server.
     pub work_items_per_stream: u32,
 }
@@ -215,6 +235,16 @@ impl Config {
             limits: Limits {
                 payload: ByteCount::mib(1),
                 message: ByteCount::mib(64),
+                name: ByteCount::kib(1),
+                version: ByteCount::kib(1),
+                tags: 64,
+                tag_key: ByteCount::kib(1),
+                tag_value: ByteCount::kib(16),
+                tags_bytes: ByteCount::kib(64),
+                actions: 10_000,
+                pending_events: 10_000,
+                history_events: 100_000,
+                history_bytes: ByteCount::mib(256),
                 work_items_per_stream: 100,
             },
             work_items: WorkItems {

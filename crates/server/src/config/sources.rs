@@ -68,20 +68,44 @@ impl Loaded {
         file: Option<&Path>,
         environment: impl Iterator<Item = (String, String)>,
     ) -> Result<Self, ConfigError> {
-        let mut loaded = Self::of(defaults);
-        let mut problems = Vec::new();
-        if let Some(path) = file {
-            match std::fs::read_to_string(path) {
-                Ok(text) => loaded.read_file(path, &text, &mut problems),
-                Err(error) => problems.push(Problem(format!(
+        match file.map(|path| (path, std::fs::read_to_string(path))) {
+            None => Self::of(defaults).with(None, environment, Vec::new()),
+            Some((path, Ok(text))) => Self::parse(defaults, path, &text, environment),
+            Some((path, Err(error))) => {
+                let unread = Problem(format!(
                     "cannot read the configuration file {}: {error}",
                     path.display()
-                ))),
+                ));
+                Self::of(defaults).with(None, environment, vec![unread])
             }
         }
-        loaded.read_environment(environment, &mut problems);
+    }
+
+    /// The same for a file that was read already; `path` is how messages call it.
+    ///
+    /// # Errors
+    /// Keys or values that do not exist: all of them at once.
+    pub fn parse(
+        defaults: Config,
+        path: &Path,
+        text: &str,
+        environment: impl Iterator<Item = (String, String)>,
+    ) -> Result<Self, ConfigError> {
+        Self::of(defaults).with(Some((path, text)), environment, Vec::new())
+    }
+
+    fn with(
+        mut self,
+        file: Option<(&Path, &str)>,
+        environment: impl Iterator<Item = (String, String)>,
+        mut problems: Vec<Problem>,
+    ) -> Result<Self, ConfigError> {
+        if let Some((path, text)) = file {
+            self.read_file(path, text, &mut problems);
+        }
+        self.read_environment(environment, &mut problems);
         none_of(problems)?;
-        Ok(loaded)
+        Ok(self)
     }
 
     /// Sets one value from a flag.

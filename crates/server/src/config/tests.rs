@@ -267,6 +267,8 @@ fn limits_are_checked_and_named() {
         ("[telemetry]\ntrace_percent = 101\n", "at most 100"),
         ("[limits]\npayload = \"64MiB\"\n", "below limits.message"),
         ("[limits]\npayload = \"0B\"\n", "at least 1B"),
+        ("[limits]\ntag_value = \"0B\"\n", "limits.tag_value ("),
+        ("[limits]\npending_events = 0\n", "limits.pending_events ("),
         ("[limits]\nwork_items_per_stream = 0\n", "at least 1"),
         (
             "[work_items]\nactivity_lease_max = \"1s\"\n",

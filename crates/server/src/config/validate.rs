@@ -256,16 +256,31 @@ pub(super) fn problems<'a>(
             limits.message
         ),
     );
-    must(
-        limits.payload.0 > 0,
-        format!("{} is 0B, but must be at least 1B", at("limits.payload")),
-    );
-    must(
-        limits.work_items_per_stream > 0,
-        format!(
-            "{} is 0, but must be at least 1",
-            at("limits.work_items_per_stream")
-        ),
-    );
+    for (path, size) in [
+        ("limits.payload", limits.payload),
+        ("limits.name", limits.name),
+        ("limits.version", limits.version),
+        ("limits.tag_key", limits.tag_key),
+        ("limits.tag_value", limits.tag_value),
+        ("limits.tags_bytes", limits.tags_bytes),
+        ("limits.history_bytes", limits.history_bytes),
+    ] {
+        must(
+            size.0 > 0,
+            format!("{} is 0B, but must be at least 1B", at(path)),
+        );
+    }
+    for (path, count) in [
+        ("limits.tags", limits.tags),
+        ("limits.actions", limits.actions),
+        ("limits.pending_events", limits.pending_events),
+        ("limits.history_events", limits.history_events),
+        ("limits.work_items_per_stream", limits.work_items_per_stream),
+    ] {
+        must(
+            count > 0,
+            format!("{} is 0, but must be at least 1", at(path)),
+        );
+    }
     found
 }

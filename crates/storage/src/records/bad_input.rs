@@ -51,7 +51,7 @@ fn wrong_fields_of_an_instance_are_named() {
     decode_instance(envelope::seal(&instance())).expect("the undamaged record is well formed");
 
     let out_of_range = |field, value| Corrupt::OutOfRange { field, value };
-    let cases: [(Damage, Corrupt); 11] = [
+    let cases: [(Damage, Corrupt); 12] = [
         (
             |i| i.name = Bytes::from_static(b"\xFF"),
             Corrupt::NotText("name"),
@@ -93,6 +93,15 @@ fn wrong_fields_of_an_instance_are_named() {
                 })
             },
             Corrupt::Missing("fire_at"),
+        ),
+        (
+            |i| {
+                i.locks.push(wire::HeldLocks {
+                    hold: 4,
+                    ..Default::default()
+                })
+            },
+            out_of_range("hold", 4),
         ),
         (
             |i| i.timers.push(wire::Timer::default()),
@@ -232,14 +241,6 @@ fn wrong_fields_of_commands_are_named() {
 #[test]
 fn wrong_fields_of_commands_about_entities_are_named() {
     use wire::message as m;
-    let unlock = wire::command::Unlock {
-        key: Some(key()),
-        ..Default::default()
-    };
-    assert_eq!(
-        flaw_of_command(Some(Body::Unlock(unlock))),
-        Corrupt::Missing("owner")
-    );
     let signal = wire::command::SignalEntity {
         key: Some(key()),
         request_id: Bytes::from_static(b"\xFF"),
@@ -268,6 +269,10 @@ fn wrong_fields_of_commands_about_entities_are_named() {
         (
             m::Body::Lock(wire::LockRequest::default()),
             Corrupt::Missing("critical section"),
+        ),
+        (
+            m::Body::Unlock(m::Unlock::default()),
+            Corrupt::Missing("owner"),
         ),
         (
             m::Body::LockGranted(wire::CriticalSection::default()),

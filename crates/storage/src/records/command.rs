@@ -15,7 +15,7 @@ use super::values::{
     execution, execution_to_wire, key, key_to_wire, optional_timestamp, partition_id, required,
     status, text, text_to_wire, timestamp, timestamp_to_wire,
 };
-use super::{Corrupt, creation, entity, envelope, message, turn};
+use super::{Corrupt, creation, envelope, message, turn};
 
 /// The log entry for a batch.
 #[must_use]
@@ -123,15 +123,6 @@ fn to_wire(command: &Command) -> wire::Command {
         Command::ExpireEntities(keys) => Body::ExpireEntities(c::ExpireEntities {
             keys: keys.iter().map(key_to_wire).collect(),
         }),
-        Command::Unlock {
-            key,
-            section,
-            owner,
-        } => Body::Unlock(c::Unlock {
-            key: Some(key_to_wire(key)),
-            section_id: text_to_wire(section),
-            owner: Some(entity::caller_to_wire(owner)),
-        }),
         Command::FireTimers(due) => Body::FireTimers(c::FireTimers {
             timers: due.iter().map(due_timer_to_wire).collect(),
         }),
@@ -215,11 +206,6 @@ fn from_wire(command: wire::Command) -> Result<Command, Corrupt> {
             Command::ReleaseOperations(operations.collect::<Result<_, _>>()?)
         }
         Body::ExpireEntities(expire) => Command::ExpireEntities(keys(expire.keys)?),
-        Body::Unlock(unlock) => Command::Unlock {
-            key: key(unlock.key)?,
-            section: text(&unlock.section_id, "critical section id")?,
-            owner: entity::caller(required(unlock.owner, "owner")?)?,
-        },
         Body::FireTimers(fire) => {
             let timers = fire.timers.into_iter().map(due_timer);
             Command::FireTimers(timers.collect::<Result<_, _>>()?)

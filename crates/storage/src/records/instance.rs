@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use bytes::{BufMut, Bytes};
 use longhaul_engine::history::History;
-use longhaul_engine::instance::{Activity, Child, Instance, SectionLocks, Timer};
+use longhaul_engine::instance::{Activity, Child, Hold, Instance, SectionLocks, Timer};
 use longhaul_proto::storage::v1 as wire;
 
 use super::values::{
     execution, execution_to_wire, inbox, inbox_message_to_wire, instance_id, instance_id_to_wire,
-    keyed, optional_text, optional_text_to_wire, optional_timestamp, parent, parent_to_wire,
-    required, status, tags, tags_to_wire, text, text_to_wire, timestamp, timestamp_to_wire,
+    keyed, optional_text, optional_text_to_wire, optional_timestamp, out_of_range, parent,
+    parent_to_wire, required, status, tags, tags_to_wire, text, text_to_wire, timestamp,
+    timestamp_to_wire,
 };
 use super::{Corrupt, envelope};
 
@@ -57,6 +58,7 @@ fn to_wire(instance: &Instance) -> wire::Instance {
         history: Some(history_to_wire(&instance.history)),
         locks: instance.locks.iter().map(held_to_wire).collect(),
         rewound: instance.rewound,
+        kicked: instance.kicked,
     }
 }
 
@@ -90,6 +92,7 @@ fn from_wire(instance: wire::Instance) -> Result<Instance, Corrupt> {
         locks: keyed(instance.locks.into_iter().map(held), "locks")?,
         history: history(required(instance.history, "history")?),
         rewound: instance.rewound,
+        kicked: instance.kicked,
     })
 }
 
@@ -102,15 +105,21 @@ fn activity_to_wire((seq, activity): (&u64, &Activity)) -> wire::Activity {
         execution_id: execution_to_wire(&activity.execution),
         encoded_event: activity.event.clone(),
         scheduled_at: Some(timestamp_to_wire(activity.scheduled_at)),
+        awaited_by_execution_id: (activity.awaited_by != activity.execution)
+            .then(|| execution_to_wire(&activity.awaited_by)),
     }
 }
 
 fn activity(activity: wire::Activity) -> Result<(u64, Activity), Corrupt> {
+    let scheduled_by = execution(&activity.execution_id)?;
+    let awaited_by = activity.awaited_by_execution_id.as_ref();
+    let awaited_by = awaited_by.map(execution).transpose()?;
     let decoded = Activity {
         task_id: activity.task_id,
         name: text(&activity.name, "activity name")?,
         version: optional_text(activity.version.as_ref(), "activity version")?,
-        execution: execution(&activity.execution_id)?,
+        awaited_by: awaited_by.unwrap_or_else(|| scheduled_by.clone()),
+        execution: scheduled_by,
         event: activity.encoded_event,
         scheduled_at: timestamp(activity.scheduled_at, "scheduled_at")?,
     };
@@ -159,7 +168,7 @@ fn held_to_wire((section, locks): (&Arc<str>, &SectionLocks)) -> wire::HeldLocks
     wire::HeldLocks {
         section_id: text_to_wire(section),
         entities: locks.entities.iter().map(instance_id_to_wire).collect(),
-        granted: locks.granted,
+        hold: hold_to_wire(locks.hold).into(),
     }
 }
 
@@ -167,9 +176,28 @@ fn held(held: wire::HeldLocks) -> Result<(Arc<str>, SectionLocks), Corrupt> {
     let entities = held.entities.iter().map(instance_id);
     let locks = SectionLocks {
         entities: entities.collect::<Result<_, _>>()?,
-        granted: held.granted,
+        hold: hold(held.hold)?,
     };
     Ok((text(&held.section_id, "critical section id")?, locks))
+}
+
+fn hold_to_wire(hold: Hold) -> wire::Hold {
+    match hold {
+        Hold::Wanted => wire::Hold::Wanted,
+        Hold::Granted => wire::Hold::Granted,
+        Hold::Regained => wire::Hold::Regained,
+        Hold::Postponed => wire::Hold::Postponed,
+    }
+}
+
+fn hold(hold: i32) -> Result<Hold, Corrupt> {
+    let known = wire::Hold::try_from(hold).map_err(|_| out_of_range("hold", hold))?;
+    Ok(match known {
+        wire::Hold::Wanted => Hold::Wanted,
+        wire::Hold::Granted => Hold::Granted,
+        wire::Hold::Regained => Hold::Regained,
+        wire::Hold::Postponed => Hold::Postponed,
+    })
 }
 
 fn history_to_wire(history: &History) -> wire::History {

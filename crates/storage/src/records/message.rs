@@ -63,6 +63,7 @@ pub(super) fn to_wire(message: &Message) -> wire::Message {
             reason: child.reason.clone(),
             creation: Some(creation::to_wire(&child.creation)),
             failed: child.failed,
+            previous_execution_id: execution_to_wire(&child.previous),
         }),
         MessageBody::Operation {
             operation,
@@ -110,6 +111,7 @@ pub(super) fn from_wire(message: wire::Message) -> Result<Message, Corrupt> {
         Body::Rewind(child) => MessageBody::Rewind(Box::new(RewindChild {
             reason: child.reason,
             creation: creation::from_wire(child.creation)?,
+            previous: execution(&child.previous_execution_id)?,
             failed: child.failed,
         })),
         Body::Operation(message) => MessageBody::Operation {

@@ -15,8 +15,8 @@ use longhaul_engine::entity::{
 };
 use longhaul_engine::history::History;
 use longhaul_engine::instance::{
-    Activity, Child, InboxKind, InboxMessage, Instance, ParentLink, SectionLocks, Status, Tags,
-    Timer,
+    Activity, Child, Hold, InboxKind, InboxMessage, Instance, ParentLink, SectionLocks, Status,
+    Tags, Timer,
 };
 use longhaul_engine::key::InstanceKey;
 use longhaul_engine::message::{ChildEnd, Creation, Message, MessageBody, RewindChild};
@@ -124,6 +124,7 @@ pub(crate) fn instance() -> Instance {
         name: "Charge".into(),
         version: Some("1".into()),
         execution: execution(1),
+        awaited_by: execution(1),
         event: event("TaskScheduled"),
         scheduled_at: at(2),
     };
@@ -175,28 +176,40 @@ pub(crate) fn instance() -> Instance {
         },
         locks: BTreeMap::new(),
         rewound: false,
+        kicked: false,
     }
 }
 
 /// An instance with what came later: entity locks, and a rewind.
 pub(crate) fn rewound_instance() -> Instance {
     let section = section();
+    let holds = [
+        (section.id.clone(), Hold::Regained),
+        ("entered".into(), Hold::Granted),
+        ("postponed".into(), Hold::Postponed),
+        ("wanted".into(), Hold::Wanted),
+    ];
+    let awaited = |(seq, activity)| {
+        let awaited_by = execution(2);
+        let activity = Activity {
+            awaited_by,
+            ..activity
+        };
+        (seq, activity)
+    };
     Instance {
-        inbox: [InboxMessage {
-            kind: InboxKind::Kick,
-            execution: None,
-            event: Bytes::new(),
-        }]
-        .into(),
-        locks: [(
-            section.id.clone(),
-            SectionLocks {
-                entities: section.entities.clone(),
-                granted: true,
-            },
-        )]
-        .into(),
+        execution: execution(2),
+        inbox: Default::default(),
+        activities: instance().activities.into_iter().map(awaited).collect(),
+        locks: holds
+            .into_iter()
+            .map(|(id, hold)| {
+                let entities = section.entities.clone();
+                (id, SectionLocks { entities, hold })
+            })
+            .collect(),
         rewound: true,
+        kicked: true,
         ..instance()
     }
 }
@@ -232,6 +245,7 @@ pub(crate) fn plain_instance() -> Instance {
         locks: Default::default(),
         history: History::default(),
         rewound: false,
+        kicked: false,
     }
 }
 
@@ -393,6 +407,7 @@ pub(crate) fn messages() -> Vec<(&'static str, Message)> {
             MessageBody::Rewind(Box::new(RewindChild {
                 reason: payload("\"try again\""),
                 creation: creation(),
+                previous: execution(2),
                 failed: true,
             })),
         ),

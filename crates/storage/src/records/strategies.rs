@@ -12,8 +12,8 @@ use longhaul_engine::entity::{
 };
 use longhaul_engine::history::History;
 use longhaul_engine::instance::{
-    Activity, Child, InboxKind, InboxMessage, Instance, ParentLink, SectionLocks, Status, Tags,
-    Timer,
+    Activity, Child, Hold, InboxKind, InboxMessage, Instance, ParentLink, SectionLocks, Status,
+    Tags, Timer,
 };
 use longhaul_engine::key::InstanceKey;
 use longhaul_engine::message::{ChildEnd, Creation, Message, MessageBody, RewindChild};
@@ -114,13 +114,11 @@ prop_compose! {
 fn any_inbox_message() -> impl Strategy<Value = InboxMessage> {
     let kind = prop_oneof![
         Just(InboxKind::Other),
-        Just(InboxKind::Kick),
         Just(InboxKind::Started),
         any::<bool>().prop_map(|recurse| InboxKind::Terminated { recurse }),
         Just(InboxKind::Suspended),
         Just(InboxKind::Resumed),
         any_timestamp().prop_map(|fire_at| InboxKind::TimerFired { fire_at }),
-        Just(InboxKind::Kick),
     ];
     (kind, option::of(any_execution()), any_bytes()).prop_map(|(kind, execution, event)| {
         InboxMessage {
@@ -134,9 +132,11 @@ fn any_inbox_message() -> impl Strategy<Value = InboxMessage> {
 prop_compose! {
     fn any_activity()(
         (task_id, name, version) in (any::<i32>(), any_text(), version()),
-        (execution, event, scheduled_at) in (any_execution(), any_bytes(), any_timestamp()),
+        (execution, rewound_to) in (any_execution(), option::of(any_execution())),
+        (event, scheduled_at) in (any_bytes(), any_timestamp()),
     ) -> Activity {
-        Activity { task_id, name, version, execution, event, scheduled_at }
+        let awaited_by = rewound_to.unwrap_or_else(|| execution.clone());
+        Activity { task_id, name, version, execution, awaited_by, event, scheduled_at }
     }
 }
 
@@ -149,8 +149,14 @@ fn any_child() -> impl Strategy<Value = Child> {
 }
 
 fn any_locks() -> impl Strategy<Value = SectionLocks> {
-    (vec(any_instance_id(), 0..3), any::<bool>())
-        .prop_map(|(entities, granted)| SectionLocks { entities, granted })
+    let hold = select(vec![
+        Hold::Wanted,
+        Hold::Granted,
+        Hold::Regained,
+        Hold::Postponed,
+    ]);
+    (vec(any_instance_id(), 0..3), hold)
+        .prop_map(|(entities, hold)| SectionLocks { entities, hold })
 }
 
 fn any_history() -> impl Strategy<Value = History> {
@@ -185,13 +191,13 @@ prop_compose! {
         timers in btree_map(any::<u64>(), any_timer(), 0..3),
         children in btree_map(any::<u64>(), any_child(), 0..3),
         locks in btree_map(any_text(), any_locks(), 0..3),
-        (history, rewound) in (any_history(), any::<bool>()),
+        (history, rewound, kicked) in (any_history(), any::<bool>(), any::<bool>()),
     ) -> Instance {
         Instance {
             name, version, execution, status, turns, last_seq, created_at, updated_at,
             completed_at, scheduled_start, turn_started_at, input, output, failure, custom_status,
             custom_status_inherited, tags, parent, parent_trace, trace, request_fingerprint,
-            inbox: inbox.into(), activities, timers, children, locks, history, rewound,
+            inbox: inbox.into(), activities, timers, children, locks, history, rewound, kicked,
         }
     }
 }
@@ -268,10 +274,14 @@ prop_compose! {
 }
 
 fn any_rewind_child() -> impl Strategy<Value = RewindChild> {
-    (payload(), any_creation(), any::<bool>()).prop_map(|(reason, creation, failed)| RewindChild {
-        reason,
-        creation,
-        failed,
+    let rest = (any_execution(), any::<bool>());
+    (payload(), any_creation(), rest).prop_map(|(reason, creation, (previous, failed))| {
+        RewindChild {
+            reason,
+            creation,
+            previous,
+            failed,
+        }
     })
 }
 
@@ -555,13 +565,6 @@ fn any_entity_command() -> impl Strategy<Value = Command> {
         any_complete_batch().prop_map(|batch| Command::CompleteBatch(Box::new(batch))),
         vec(any_due_operation(), 0..3).prop_map(Command::ReleaseOperations),
         vec(any_instance_key(), 0..3).prop_map(Command::ExpireEntities),
-        (any_instance_key(), any_text(), any_caller()).prop_map(|(key, section, owner)| {
-            Command::Unlock {
-                key,
-                section,
-                owner,
-            }
-        }),
     ]
 }
 

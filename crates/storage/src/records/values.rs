@@ -163,7 +163,6 @@ pub(super) fn inbox_message_to_wire(message: &InboxMessage) -> wire::InboxMessag
         InboxKind::Suspended => (wire::InboxKind::Suspended, None),
         InboxKind::Resumed => (wire::InboxKind::Resumed, None),
         InboxKind::TimerFired { fire_at } => (wire::InboxKind::TimerFired, Some(fire_at)),
-        InboxKind::Kick => (wire::InboxKind::Kick, None),
     };
     wire::InboxMessage {
         kind: kind.into(),
@@ -183,7 +182,6 @@ pub(super) fn inbox_message(message: wire::InboxMessage) -> Result<InboxMessage,
         wire::InboxKind::TerminatedWithChildren => InboxKind::Terminated { recurse: true },
         wire::InboxKind::Suspended => InboxKind::Suspended,
         wire::InboxKind::Resumed => InboxKind::Resumed,
-        wire::InboxKind::Kick => InboxKind::Kick,
         wire::InboxKind::TimerFired => InboxKind::TimerFired {
             fire_at: timestamp(message.fire_at, "fire_at")?,
         },

@@ -6,6 +6,8 @@ use crate::config::Config;
 
 /// Keys are looked up that mostly do not exist (every create is one): ten bits let 1 in 100 through to the disk.
 const BLOOM_BITS_PER_KEY: f64 = 10.0;
+/// Of a write buffer, what its own filter takes: more than ten bits for each row of 100 bytes.
+const WRITE_BUFFER_FILTER_PART: f64 = 0.02;
 const BLOCK_BYTES: usize = 8 << 10;
 const LOG_FILE_BYTES: usize = 4 << 20;
 const LOG_FILES: usize = 2;
@@ -63,6 +65,9 @@ impl Tuning {
         let mut options = Options::default();
         options.set_block_based_table_factory(&table);
         options.set_write_buffer_size(self.config.partition_write_buffer_bytes);
+        // Every new instance is looked for first, and found nowhere.
+        options.set_memtable_whole_key_filtering(true);
+        options.set_memtable_prefix_bloom_ratio(WRITE_BUFFER_FILTER_PART);
         options.set_compression_type(DBCompressionType::Lz4);
         options.set_bottommost_compression_type(DBCompressionType::Zstd);
         options.set_level_compaction_dynamic_level_bytes(true);

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use longhaul_engine::tables::TableFault;
 
 use super::PartitionTables;
+use super::look::Version;
 use super::outbox::{self, LaneChanges};
 use super::record::{Derived, Record};
 use super::residents::{FrozenRecord, Stored, WrittenRecord};
@@ -35,7 +36,7 @@ pub struct Written {
 
 /// What was in memory and is not needed any more.
 pub struct Replaced {
-    _records: Vec<WrittenRecord>,
+    _records: (Vec<WrittenRecord>, Option<Arc<Version>>),
     _runs: Arc<RunChanges>,
 }
 

@@ -1,21 +1,25 @@
 //! The partition as of one moment, searched while it goes on changing.
 //!
 //! ```text
-//!   under the partition's lock     a view of the rows, and what they do not hold yet: pointers only
-//!   without it                     rows whose keys are unwritten are left out, the unwritten put in their place
+//!   under the partition's lock     a view of the rows, and pointers to what changed since the last look
+//!   without it                     what the rows do not hold yet becomes layers over them, to be searched like rows
 //! ```
 //!
 //! | search | walks | reads |
 //! |---|---|---|
-//! | instances | index by creation, a lane per status; the rows of the ids if these are few | records it answers |
+//! | instances | index by creation, a lane per status; by prefix also the rows of the ids | records it answers |
 //! | ended instances | index by completion, a lane per status | nothing else |
 //! | entities | rows of entities | those it walks |
 //! | keys | rows of instances and of entities | nothing else |
 
+mod layer;
 mod merge;
 mod order;
+pub(super) mod page;
+mod sorted;
 
 use std::collections::BTreeMap;
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use longhaul_engine::key::InstanceKey;
@@ -25,67 +29,62 @@ use longhaul_engine::query::{
 use longhaul_engine::tables::TableFault;
 use longhaul_engine::view::InstanceView;
 use longhaul_engine::{Instance, Status};
-use longhaul_types::{HubId, InstanceId};
+use longhaul_types::{HubId, InstanceId, limits};
 
 use super::PartitionTables;
 use super::record::{Derived, Record};
 use crate::fault::fault;
 use crate::keys::{self, Kind};
 use crate::rows::RowsView;
+use layer::Layer;
+pub(super) use layer::{Change, Version};
 use merge::{Merge, Next};
 use order::{ById, ByTime};
 
 /// The partition as of one moment. To be dropped soon: it keeps alive what has changed since.
 pub struct Look {
     rows: Box<dyn RowsView>,
-    /// What the rows do not hold yet, each key once; `None` is removed.
-    unwritten: Vec<Unwritten>,
-    pub(super) effort: Effort,
+    /// What the rows do not hold yet.
+    unwritten: Unwritten,
+    layers: OnceLock<[Layer; 2]>,
 }
 
-type Unwritten = (InstanceKey, Option<Record>);
-
-/// When instances are searched for by their ids instead of by their times.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Effort {
-    /// So many index entries with other ids were passed over.
-    pub(super) passed_over_max: usize,
-    /// There are not more instances with such ids than this.
-    pub(super) ids_max: usize,
-    /// Nor are there more bytes of them.
-    pub(super) id_bytes_max: usize,
-}
-
-impl Default for Effort {
-    /// Bounds what a page costs beyond one pass over the index.
-    fn default() -> Self {
-        Self {
-            passed_over_max: 10_000,
-            ids_max: 10_000,
-            id_bytes_max: 16 << 20,
-        }
-    }
+/// What changed up to one moment and was not known then to be written.
+#[derive(Clone, Default)]
+pub(super) struct Unwritten {
+    /// In the generation that is on its way to the rows.
+    pub(super) frozen: Option<Arc<Version>>,
+    /// In the one after it.
+    pub(super) current: Option<Arc<Version>>,
 }
 
 impl PartitionTables {
-    /// The partition as it is now, to be searched on any thread. Takes a pointer per record that is not written yet.
+    /// The partition as it is now, to be searched on any thread. Takes a pointer per record that has changed since the
+    /// last look.
     ///
     /// # Errors
     /// [`TableFault`] if the store is broken.
-    pub fn look(&self) -> Result<Look, TableFault> {
-        let unwritten = self.residents.iter_unwritten();
+    pub fn look(&mut self) -> Result<Look, TableFault> {
         Ok(Look {
             rows: self.rows.view()?,
-            unwritten: unwritten
-                .map(|(key, record)| (key.clone(), record.cloned()))
-                .collect(),
-            effort: Effort::default(),
+            unwritten: self.residents.look(),
+            layers: OnceLock::new(),
         })
     }
 }
 
 impl Look {
-    /// Up to `limit` instances that match, after a position, by creation time and id.
+    /// What is unwritten, the newer above the older.
+    fn layers(&self) -> &[Layer] {
+        let Unwritten { frozen, current } = &self.unwritten;
+        self.layers.get_or_init(|| {
+            [frozen, current]
+                .map(|version| version.as_ref().map(|it| it.layer()).unwrap_or_default())
+        })
+    }
+
+    /// Up to `limit` instances that match, after a position, by creation time and id; fewer only if there are no more, or
+    /// with [`limits::SEARCH_BYTES_MAX`] bytes of payloads.
     ///
     /// # Errors
     /// [`TableFault`] if rows cannot be read.
@@ -103,25 +102,7 @@ impl Look {
             id_prefix: &filter.id_prefix,
             after,
         };
-        let mut merge = Merge::by_time(self, &order)?;
-        merge.patience = Some(self.effort.passed_over_max);
-        let mut found = Vec::new();
-        while found.len() < limit {
-            match merge.next()? {
-                Next::Row { key, .. } => found.push(self.read_indexed(key)?),
-                Next::Unwritten { key, record } => {
-                    let instance = record.as_instance();
-                    found.extend(instance.map(|instance| InstanceView::of(key, instance)));
-                }
-                Next::OutOfPatience => {
-                    if let Some(found) = self.instances_by_id(&order, limit)? {
-                        return Ok(found);
-                    }
-                }
-                Next::End => break,
-            }
-        }
-        Ok(found)
+        page::first(self, &order, limit)
     }
 
     /// Up to `limit` ended instances that match, after a position, by completion time and id.
@@ -154,14 +135,15 @@ impl Look {
                     });
                 }
                 Next::Unwritten { key, record } => found.extend(order.position(key, record)),
-                Next::OutOfPatience => {}
+                Next::Paused => {}
                 Next::End => break,
             }
         }
         Ok(found)
     }
 
-    /// Up to `limit` entities that match, after an id, by id.
+    /// Up to `limit` entities that match, after an id, by id; fewer only if there are no more, or with
+    /// [`limits::SEARCH_BYTES_MAX`] bytes of states.
     ///
     /// # Errors
     /// [`TableFault`] if rows cannot be read.
@@ -179,8 +161,8 @@ impl Look {
             after: after.as_ref(),
         };
         let mut merge = Merge::by_id(self, &order)?;
-        let mut found = Vec::new();
-        while found.len() < limit {
+        let (mut found, mut bytes) = (Vec::new(), 0);
+        while found.len() < limit && bytes < limits::SEARCH_BYTES_MAX {
             let view = match merge.next()? {
                 Next::Row { key, value } => {
                     let key = decode_key(Kind::Entity, key)?;
@@ -188,9 +170,10 @@ impl Look {
                     view_entity(&key, &record, query)
                 }
                 Next::Unwritten { key, record } => view_entity(key, record, query),
-                Next::OutOfPatience => None,
+                Next::Paused => None,
                 Next::End => break,
             };
+            bytes += view.as_ref().map_or(0, EntityView::payload_bytes);
             found.extend(view);
         }
         Ok(found)
@@ -221,7 +204,7 @@ impl Look {
                     found.push(decode_key(kind, key)?);
                 }
                 Next::Unwritten { key, .. } => found.push(key.clone()),
-                Next::OutOfPatience => {}
+                Next::Paused => {}
                 Next::End => break,
             }
         }
@@ -249,7 +232,7 @@ impl Look {
                 Next::Unwritten { record, .. } => {
                     record.as_instance().map(Instance::effective_status)
                 }
-                Next::OutOfPatience => None,
+                Next::Paused => None,
                 Next::End => return Ok(counts),
             };
             if let Some(status) = status {
@@ -273,50 +256,6 @@ impl Look {
             }
             _ => Err(wrong("the record says something else")),
         }
-    }
-
-    /// Reads all instances whose ids match and keeps those that come first; `None` if there are too many.
-    fn instances_by_id(
-        &self,
-        order: &ByTime<'_>,
-        limit: usize,
-    ) -> Result<Option<Vec<InstanceView>>, TableFault> {
-        let ids = ById {
-            kinds: &[Kind::Instance],
-            hub: order.hub,
-            id_prefix: order.id_prefix,
-            after: None,
-        };
-        let mut merge = Merge::by_id(self, &ids)?;
-        let mut first = BTreeMap::new();
-        let mut keep = |key: &InstanceKey, record: &Record| {
-            if let (Some(instance), Some(place)) =
-                (record.as_instance(), order.position(key, record))
-            {
-                first.insert(place, InstanceView::of(key, instance));
-            }
-            if first.len() > limit {
-                first.pop_last();
-            }
-        };
-        let (mut rows, mut bytes) = (0, 0);
-        loop {
-            match merge.next()? {
-                Next::Row { key, value } => {
-                    rows += 1;
-                    bytes += value.len();
-                    if rows > self.effort.ids_max || bytes > self.effort.id_bytes_max {
-                        return Ok(None);
-                    }
-                    let key = decode_key(Kind::Instance, key)?;
-                    keep(&key, &Record::decode(&key, Bytes::copy_from_slice(value))?);
-                }
-                Next::Unwritten { key, record } => keep(key, record),
-                Next::OutOfPatience => {}
-                Next::End => break,
-            }
-        }
-        Ok(Some(first.into_values().collect()))
     }
 }
 

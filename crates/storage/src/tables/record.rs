@@ -67,6 +67,11 @@ impl Record {
         }
     }
 
+    /// Whether it is an instance that is over.
+    pub(super) fn has_ended(&self) -> bool {
+        self.as_instance().is_some_and(|it| it.status.is_terminal())
+    }
+
     /// Whether it makes work.
     pub(super) fn is_active(&self) -> bool {
         match self {

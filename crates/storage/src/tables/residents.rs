@@ -3,10 +3,13 @@
 //! A slot per record; its index is its place, so that lists of changed records are lists of numbers. What matters to
 //! callers never depends on the order of the map: only on keys, and on the order in which slots were filled.
 
+use std::sync::Arc;
+
 use foldhash::HashMap;
 use longhaul_engine::key::InstanceKey;
 
 use super::Statistics;
+use super::look::{Change, Unwritten, Version};
 use super::record::{Derived, Record};
 
 /// Which slot a record is in, while it is in memory.
@@ -26,6 +29,10 @@ pub(super) struct Residents {
     frozen: Vec<Place>,
     /// Slots changed since they were last written, by key; built when asked for, dropped when it may be wrong.
     unwritten: Option<Vec<Place>>,
+    /// What the last look saw unwritten.
+    seen: Unwritten,
+    /// Slots changed in this generation since the last look, each once.
+    unseen: Vec<Place>,
     bytes: usize,
     bytes_max: usize,
     /// Where the search for what to evict goes on.
@@ -40,6 +47,8 @@ struct Slot {
     record: Option<Record>,
     /// Generation of the last change, or [`WRITTEN`].
     changed: u64,
+    /// Whether it is among the unseen.
+    is_unseen: bool,
     /// The rows of the key, once what is frozen is written.
     stored: Stored,
     /// Estimate of the memory it takes.
@@ -98,6 +107,12 @@ impl Stored {
     }
 }
 
+impl Slot {
+    fn change(&self) -> Change {
+        (self.key.clone(), self.record.clone())
+    }
+}
+
 impl Residents {
     pub(super) fn new(bytes_max: usize, has_all: bool) -> Self {
         Self {
@@ -108,6 +123,8 @@ impl Residents {
             dirty: Vec::new(),
             frozen: Vec::new(),
             unwritten: None,
+            seen: Unwritten::default(),
+            unseen: Vec::new(),
             bytes: 0,
             bytes_max,
             hand: 0,
@@ -153,6 +170,7 @@ impl Residents {
                 key,
                 record: None,
                 changed: WRITTEN,
+                is_unseen: false,
                 stored: match was_absent || self.has_all {
                     true => Stored::Nothing,
                     false => Stored::Unknown,
@@ -174,6 +192,7 @@ impl Residents {
                 key: key.clone(),
                 record: None,
                 changed: WRITTEN,
+                is_unseen: false,
                 stored: Stored::Unknown,
                 recent: false,
             }),
@@ -188,6 +207,7 @@ impl Residents {
         self.fill(Slot {
             key,
             changed: WRITTEN,
+            is_unseen: false,
             stored: Stored::Record(Derived::of(&record)),
             bytes: OVERHEAD_BYTES + record.structure_bytes() + record_bytes,
             record: Some(record),
@@ -197,12 +217,18 @@ impl Residents {
 
     /// Hands out everything that changed in this generation and begins the next.
     pub(super) fn freeze(&mut self) -> (u64, Vec<FrozenRecord>) {
+        self.seen.frozen = self.seen.current.take().map(|seen| {
+            let changes = self.take_unseen();
+            Version::new(Some(seen), changes)
+        });
         let generation = self.generation;
         self.generation += 1;
+        self.unseen.clear();
         let places = std::mem::take(&mut self.dirty);
         self.frozen.clone_from(&places);
         let frozen = places.into_iter().map(|place| {
             let slot = self.slot(place);
+            slot.is_unseen = false;
             let after = match &slot.record {
                 Some(record) => Stored::Record(Derived::of(record)),
                 None => Stored::Nothing,
@@ -223,9 +249,10 @@ impl Residents {
         &mut self,
         generation: u64,
         mut written: Vec<WrittenRecord>,
-    ) -> Vec<WrittenRecord> {
+    ) -> (Vec<WrittenRecord>, Option<Arc<Version>>) {
         self.unwritten = None;
         self.frozen.clear();
+        let mut ended = Vec::new();
         for written in &mut written {
             let place = written.place;
             let slot = self.slot(place);
@@ -240,13 +267,17 @@ impl Residents {
                 std::mem::swap(&mut slot.record, &mut written.compact);
             }
             let removed = unchanged && slot.record.is_none();
+            if unchanged && slot.record.as_ref().is_some_and(Record::has_ended) {
+                ended.push(place);
+            }
             self.bytes = self.bytes - bytes_before + bytes_now;
             if removed {
                 self.vacate(place);
             }
         }
+        self.let_go(&ended);
         self.make_room();
-        written
+        (written, self.seen.frozen.take())
     }
 
     /// Places of all that changed since it was last written, by key.
@@ -260,13 +291,33 @@ impl Residents {
         self.unwritten.as_deref().unwrap_or_default()
     }
 
-    /// All that changed since it was last written, in no particular order.
-    pub(super) fn iter_unwritten(&self) -> impl Iterator<Item = (&InstanceKey, Option<&Record>)> {
-        let current = self.dirty.iter().map(|place| self.filled(*place));
-        let frozen = self.frozen.iter().map(|place| self.filled(*place));
-        let unchanged = frozen.filter(|slot| slot.changed != self.generation);
-        let slots = unchanged.chain(current);
-        slots.map(|slot| (&slot.key, slot.record.as_ref()))
+    /// All that changed since it was last written, as of now.
+    pub(super) fn look(&mut self) -> Unwritten {
+        if self.seen.frozen.is_none() && !self.frozen.is_empty() {
+            let frozen = self.frozen.iter().map(|place| self.filled(*place));
+            let unchanged = frozen.filter(|slot| slot.changed != self.generation);
+            let changes = unchanged.map(Slot::change).collect();
+            self.seen.frozen = Some(Version::new(None, changes));
+        }
+        if !self.unseen.is_empty() {
+            let before = self.seen.current.take().filter(|seen| seen.may_go_on());
+            if before.is_none() {
+                self.unseen.clone_from(&self.dirty);
+            }
+            let changes = self.take_unseen();
+            self.seen.current = Some(Version::new(before, changes));
+        }
+        self.seen.clone()
+    }
+
+    fn take_unseen(&mut self) -> Vec<Change> {
+        let places = std::mem::take(&mut self.unseen);
+        let changes = places.into_iter().map(|place| {
+            let slot = self.slot(place);
+            slot.is_unseen = false;
+            slot.change()
+        });
+        changes.collect()
     }
 
     /// Key and record of a slot, as they are.
@@ -300,8 +351,12 @@ impl Residents {
         let generation = self.generation;
         let slot = self.slot(place);
         slot.recent = true;
-        if slot.changed != generation {
-            slot.changed = generation;
+        let is_unseen = std::mem::replace(&mut slot.is_unseen, true);
+        let changed = std::mem::replace(&mut slot.changed, generation);
+        if !is_unseen {
+            self.unseen.push(place);
+        }
+        if changed != generation {
             self.dirty.push(place);
             self.unwritten = None;
         }
@@ -334,13 +389,30 @@ impl Residents {
         self.free.push(place);
     }
 
+    /// Evicts instances that have just ended and been written, once memory is nearly full: they are hardly needed again.
+    /// So what lives stays in memory, and what comes next finds theirs while it is warm.
+    fn let_go(&mut self, ended: &[Place]) {
+        for place in ended {
+            if self.bytes <= self.goal() {
+                return;
+            }
+            self.vacate(*place);
+            self.has_all = false;
+        }
+    }
+
+    /// Bytes in memory after there was no room.
+    fn goal(&self) -> usize {
+        self.bytes_max - self.bytes_max / FREED_PART
+    }
+
     /// Evicts until the limit is kept or nothing written is left: what makes no work first, then what was not used
     /// lately.
     fn make_room(&mut self) {
         if self.bytes <= self.bytes_max {
             return;
         }
-        let goal = self.bytes_max - self.bytes_max / FREED_PART;
+        let goal = self.goal();
         let is_idle = |slot: &Slot| slot.record.as_ref().is_some_and(|r| !r.is_active());
         self.sweep(goal, |slot| {
             is_idle(slot) && !std::mem::take(&mut slot.recent)

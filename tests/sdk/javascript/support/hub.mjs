@@ -53,10 +53,11 @@ function newWorkerId() {
 }
 
 class Hub {
-  constructor(address) {
-    this.address = address;
+  constructor(server) {
+    this.server = server;
+    this.address = server.address;
     this.client = this.newClient();
-    this.stub = newStub(address);
+    this.stub = newStub(this.address);
     this.workers = [];
     this.rawWorkers = [];
   }
@@ -276,7 +277,7 @@ export function useHub(shared) {
   let worker;
   before(async () => {
     server = await startServer();
-    hub = new Hub(server.address);
+    hub = new Hub(server);
     if (shared) worker = await hub.startWorker({ workItemFilters: "auto", ...shared });
   });
   afterEach(() => hub.stopWorkers());

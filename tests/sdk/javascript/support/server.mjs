@@ -1,6 +1,7 @@
 // One `longhaul dev` process on loopback, with a data directory of its own; both gone after `stop`.
 
 import { spawn } from "node:child_process";
+import { randomInt } from "node:crypto";
 import { existsSync } from "node:fs";
 import { mkdtemp, open, readFile, rm } from "node:fs/promises";
 import { createServer } from "node:net";
@@ -24,15 +25,23 @@ function binary() {
   return found;
 }
 
-/** A loopback port nobody listens on. */
-function freePort() {
-  return new Promise((resolve, reject) => {
+/**
+ * A loopback port nobody listens on, below the range that outgoing connections usually take theirs from: while the
+ * server is down between two starts, one of the clients that keep reconnecting could take such a port.
+ */
+async function freePort() {
+  for (let attempt = 0; attempt < 200; attempt++) {
+    const port = randomInt(10_240, 32_768);
+    if (await isFree(port)) return port;
+  }
+  throw new Error("no free loopback port found");
+}
+
+function isFree(port) {
+  return new Promise((resolve) => {
     const probe = createServer();
-    probe.once("error", reject);
-    probe.listen(0, "127.0.0.1", () => {
-      const { port } = probe.address();
-      probe.close(() => resolve(port));
-    });
+    probe.once("error", () => resolve(false));
+    probe.listen(port, "127.0.0.1", () => probe.close(() => resolve(true)));
   });
 }
 
@@ -51,11 +60,8 @@ function hello(address) {
   });
 }
 
-/** Starts a server and returns `{ address, stop }` once it answers. */
-export async function startServer() {
-  const directory = await mkdtemp(path.join(tmpdir(), "longhaul-scenarios-"));
-  const logPath = path.join(directory, "server.log");
-  const [port, dashboardPort] = [await freePort(), await freePort()];
+/** A process of the server: its end, and whether that has come. */
+async function launch(directory, logPath, port, dashboardPort) {
   const log = await open(logPath, "a");
   const process_ = spawn(
     binary(),
@@ -65,31 +71,50 @@ export async function startServer() {
   const ended = new Promise((resolve) => process_.once("exit", resolve).once("error", resolve));
   await log.close();
   // A test process that dies must not leave its server behind.
-  const killOnExit = () => process_.kill("SIGKILL");
-  process.once("exit", killOnExit);
+  const kill = () => process_.kill("SIGKILL");
+  process.once("exit", kill);
+  ended.then(() => process.removeListener("exit", kill));
+  return { process_, ended, kill };
+}
 
+/**
+ * Starts a server and returns `{ address, kill, start, stop }` once it answers. `kill` flushes nothing and tells nobody;
+ * `start` then goes on with the same data and port; `stop` is for good.
+ */
+export async function startServer() {
+  const directory = await mkdtemp(path.join(tmpdir(), "longhaul-scenarios-"));
+  const logPath = path.join(directory, "server.log");
+  const [port, dashboardPort] = [await freePort(), await freePort()];
+  const address = `127.0.0.1:${port}`;
+  let running;
+
+  const kill = async () => {
+    running.kill();
+    await running.ended;
+  };
   const stop = async () => {
-    process_.kill("SIGTERM");
-    const timer = setTimeout(killOnExit, STOP_WITHIN_MS);
-    await ended;
+    running.process_.kill("SIGTERM");
+    const timer = setTimeout(running.kill, STOP_WITHIN_MS);
+    await running.ended;
     clearTimeout(timer);
-    process.removeListener("exit", killOnExit);
     await rm(directory, { recursive: true, force: true });
   };
-
-  const address = `127.0.0.1:${port}`;
-  const deadline = Date.now() + READY_WITHIN_MS;
-  for (;;) {
-    try {
-      await hello(address);
-      return { address, stop };
-    } catch (error) {
-      if (process_.exitCode !== null || Date.now() > deadline) {
-        const tail = (await readFile(logPath, "utf8")).slice(-4000);
-        await stop();
-        throw new Error(`the server does not answer (${error.message}):\n${tail}`);
+  const start = async () => {
+    running = await launch(directory, logPath, port, dashboardPort);
+    const deadline = Date.now() + READY_WITHIN_MS;
+    for (;;) {
+      try {
+        return await hello(address);
+      } catch (error) {
+        if (running.process_.exitCode !== null || Date.now() > deadline) {
+          const tail = (await readFile(logPath, "utf8")).slice(-4000);
+          await stop();
+          throw new Error(`the server does not answer (${error.message}):\n${tail}`);
+        }
+        await pause(20);
       }
-      await pause(20);
     }
-  }
+  };
+  await start();
+  return { address, kill, start, stop };
 }

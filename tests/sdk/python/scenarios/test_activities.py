@@ -1,6 +1,7 @@
 """Activities: order, fan-out, payloads that look like nothing, failures and retries."""
 
 import json
+import time
 from collections import Counter
 from datetime import timedelta
 
@@ -149,6 +150,39 @@ def test_failure_details_are_stored_verbatim(hub: Hub):
     assert hub.history(instance_id)[-1].executionCompleted.failureDetails == details
 
 
+def test_properties_of_a_failure_reach_orchestrator_and_client(hub: Hub):
+    properties = {"code": 17, "hint": "try \u2603", "none": None, "flags": [True, {"deep": 0.5}]}
+
+    class Provider:
+        def get_exception_properties(self, exception: Exception):
+            return properties if isinstance(exception, KeyError) else None
+
+    def explode(_, __):
+        raise KeyError("lost")
+
+    seen: list[object] = []
+
+    def child(ctx: task.OrchestrationContext, _):
+        try:
+            yield ctx.call_activity(explode)
+        except task.TaskFailedError as error:
+            seen.append(error.details.properties)
+            raise KeyError("mine") from error
+
+    def parent(ctx: task.OrchestrationContext, _):
+        yield ctx.call_sub_orchestrator(child)
+
+    hub.worker(orchestrators=[parent, child], activities=[explode], exception_properties_provider=Provider())
+    state = hub.ended(hub.client.schedule_new_orchestration(parent))
+    assert seen == [properties]
+    failures = []
+    failure = state.failure_details
+    while failure is not None:
+        failures.append(failure)
+        failure = failure.inner_failure
+    assert properties in [failure.properties for failure in failures]
+
+
 def test_orchestrator_may_catch_a_failure(hub: Hub):
     def explode(_, __):
         raise RuntimeError("no")
@@ -199,6 +233,27 @@ def test_retry_policy_ends_with_the_first_success(hub: Hub):
 
     hub.worker(orchestrators=[caller], activities=[third_time_lucky])
     assert hub.run(caller) == 3
+
+
+def test_retry_intervals_grow_up_to_a_limit_and_attempts_end_with_their_time(hub: Hub):
+    times: list[float] = []
+
+    def always_fails(_, __):
+        times.append(time.monotonic())
+        raise RuntimeError("no")
+
+    def caller(ctx: task.OrchestrationContext, _):
+        policy = task.RetryPolicy(
+            first_retry_interval=timedelta(milliseconds=100), max_number_of_attempts=50, backoff_coefficient=3.0,
+            max_retry_interval=timedelta(milliseconds=400), retry_timeout=timedelta(seconds=3))
+        yield ctx.call_activity(always_fails, retry_policy=policy)
+
+    hub.worker(orchestrators=[caller], activities=[always_fails])
+    state = hub.ended(hub.client.schedule_new_orchestration(caller))
+    assert state.runtime_status == OrchestrationStatus.FAILED
+    gaps = [later - earlier for earlier, later in zip(times, times[1:])]
+    assert 3 <= len(gaps) <= 9, gaps
+    assert all(gap >= least for gap, least in zip(gaps, [0.1, 0.3] + [0.4] * len(gaps))), gaps
 
 
 def test_unknown_activity_fails_the_task(hub: Hub):

@@ -26,6 +26,17 @@ def calls(hub: Hub, worker: raw.RawWorker, name: str, entity_id: str) -> str:
     return instance_id
 
 
+def asks_again(worker: raw.RawWorker, instance_id: str, earlier: raw.Batch) -> None:
+    """The instance calls the entity of an earlier batch once more, and gets that answer and not the earlier one."""
+    entity_id = earlier.request.instanceId
+    worker.answer(worker.turn(instance_id), raw.call_entity(1, entity_id, "ask", "again"))
+    worker.commit(earlier, raw.success("old"), state="1")
+    worker.commit(worker.batch(entity_id), raw.success("new"), state="2")
+    turn = worker.turn(instance_id)
+    assert turn.answers() == [("completed", "new")]
+    worker.answer(turn, raw.complete(2))
+
+
 # What workers are given.
 
 def test_trap_32_operations_have_what_workers_need(hub: Hub):
@@ -183,12 +194,7 @@ def test_trap_42_an_answer_does_not_reach_the_next_generation(hub: Hub):
     batch = worker.batch(entity)
     hub.raise_event(instance_id, "again")
     worker.answer(worker.turn(instance_id), raw.continue_as_new(2))
-    worker.answer(worker.turn(instance_id), raw.call_entity(1, entity, "ask", "again"))
-    worker.commit(batch, raw.success("old"), state="1")
-    worker.commit(worker.batch(entity), raw.success("new"), state="2")
-    turn = worker.turn(instance_id)
-    assert turn.answers() == [("completed", "new")]
-    worker.answer(turn, raw.complete(2))
+    asks_again(worker, instance_id, batch)
 
 
 def test_trap_42_an_answer_does_not_reach_a_namesake(hub: Hub):
@@ -199,12 +205,7 @@ def test_trap_42_an_answer_does_not_reach_a_namesake(hub: Hub):
     hub.raise_event(instance_id, "enough")
     worker.answer(worker.turn(instance_id), raw.complete(2))
     hub.start(name, instance_id=instance_id)
-    worker.answer(worker.turn(instance_id), raw.call_entity(1, entity, "ask", "again"))
-    worker.commit(batch, raw.success("old"), state="1")
-    worker.commit(worker.batch(entity), raw.success("new"), state="2")
-    turn = worker.turn(instance_id)
-    assert turn.answers() == [("completed", "new")]
-    worker.answer(turn, raw.complete(2))
+    asks_again(worker, instance_id, batch)
 
 
 def test_an_answer_waits_while_its_caller_is_suspended(hub: Hub):

@@ -5,6 +5,7 @@ from datetime import timedelta
 
 from durabletask import task
 from durabletask.client import OrchestrationStatus
+from durabletask.worker import VersioningOptions, VersionMatchStrategy
 from support import raw
 from support.hub import Hub
 
@@ -113,6 +114,20 @@ def test_a_child_runs_at_the_version_asked_for(hub: Hub):
 
     hub.worker(orchestrators=[parent, child])
     assert hub.run(parent, version="2.0") == ["2.0", "9.9.9", None]
+
+
+def test_children_without_a_version_get_the_workers_default(hub: Hub):
+    def child(ctx: task.OrchestrationContext, _):
+        return ctx.version
+
+    def parent(ctx: task.OrchestrationContext, _):
+        plain = yield ctx.call_sub_orchestrator(child)
+        own = yield ctx.call_sub_orchestrator(child, version="7.5")
+        return [ctx.version, plain, own]
+
+    versioning = VersioningOptions(default_version="2.0", match_strategy=VersionMatchStrategy.NONE)
+    hub.worker(orchestrators=[parent, child], versioning=versioning)
+    assert hub.run(parent, version="1.0") == ["1.0", "2.0", "7.5"]
 
 
 def test_child_tags_are_the_parents_overlaid_with_its_own(hub: Hub):

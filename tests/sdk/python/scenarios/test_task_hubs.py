@@ -190,15 +190,15 @@ def test_a_deleted_hub_is_missing_and_its_streams_end(hubs: Hubs):
     worker, *_ = fill(hub)
     beside = neighbour.raw_worker(orchestrations=["filling"])
     beside.wait_for_ping()
-    waiting = hub.stub.WaitForInstanceCompletion.future(
-        pb.GetInstanceRequest(instanceId="living"), timeout=DEADLINE_S, metadata=hub.metadata)
+    waiting = [wait.future(pb.GetInstanceRequest(instanceId=instance_id), timeout=DEADLINE_S, metadata=hub.metadata)
+               for wait in (hub.stub.WaitForInstanceStart, hub.stub.WaitForInstanceCompletion)
+               for instance_id in ("queued", "not yet")]
     delete(hub)
     ended = worker.wait_for_end()
     assert isinstance(ended, grpc.RpcError), "an end with OK would make workers come back at once"
-    try:
-        assert not waiting.result().exists
-    except grpc.RpcError as error:
-        assert error.code() == grpc.StatusCode.NOT_FOUND
+    for error in [ended, *(call.exception() for call in waiting)]:
+        assert isinstance(error, grpc.RpcError) and error.code() == grpc.StatusCode.NOT_FOUND
+        assert hub.name in error.details() and "during this call" in error.details()
     is_missing(hub)
     neighbour.start("filling", instance_id="living")
     beside.answer(beside.turn("living"), raw.complete(1))

@@ -72,6 +72,10 @@ pub struct StoredArgs {
     #[arg(short, long, default_value = "256")]
     concurrency: NonZeroUsize,
 
+    /// hello5 orchestrations started a second, in flight or not, instead of as many as the server can take
+    #[arg(short, long, value_name = "PER_SECOND", value_parser = positive_rate)]
+    rate: Option<f64>,
+
     /// How long to measure, four times
     #[arg(short, long, default_value = "30s", value_parser = humantime::parse_duration)]
     duration: Duration,
@@ -244,7 +248,10 @@ impl<'a> Bench<'a> {
         );
         let window = Window::starting_now(warmup, duration);
         let load = Load {
-            pace: Pace::closed(window),
+            pace: match self.args.rate {
+                Some(rate) => Pace::open(window, rate),
+                None => Pace::closed(window),
+            },
             runners: self.args.concurrency,
             drain_max: self.args.timeout,
         };

@@ -20,8 +20,10 @@ pub struct Report {
     live: usize,
     /// Payload of each.
     payload_bytes: usize,
-    /// hello5 orchestrations in flight.
+    /// hello5 orchestrations in flight, at most if there is a rate.
     concurrency: usize,
+    /// hello5 orchestrations started a second, if not as many as the server took.
+    rate: Option<f64>,
     /// Instances asked for with each page.
     page_size: u32,
     /// Pages read a second, at most.
@@ -255,6 +257,7 @@ impl Report {
             live,
             payload_bytes: args.payload_bytes,
             concurrency: args.concurrency.get(),
+            rate: args.rate,
             page_size: args.page_size.get(),
             pages_per_s: args.pages_per_s,
             gets_per_s: args.gets_per_s,

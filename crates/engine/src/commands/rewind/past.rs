@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use longhaul_types::Timestamp;
+use longhaul_types::{InstanceId, Timestamp};
 
+use crate::entity::CriticalSection;
 use crate::history::read::{ChildCreated, Stored, read};
 
 /// What a history says of what was asked for and answered; numbers are places in it.
@@ -22,6 +23,18 @@ pub(super) struct Past {
     pub(super) children: BTreeMap<i32, (ChildCreated, bool)>,
     /// Without an answer, by id of the request or the critical section.
     pub(super) requests: BTreeMap<Arc<str>, (usize, Request)>,
+    /// Critical sections that were entered, each with the entities that were not left, by id.
+    pub(super) sections: BTreeMap<Arc<str>, Vec<InstanceId>>,
+    /// What the turn that is being read has left so far.
+    left: Vec<Left>,
+}
+
+/// An entity that was left.
+#[derive(Debug)]
+struct Left {
+    place: usize,
+    section: Arc<str>,
+    target: String,
 }
 
 /// An activity without a result.
@@ -53,6 +66,7 @@ impl Past {
         for (place, event) in events.iter().enumerate() {
             past.take(place, read(event));
         }
+        past.leave();
         past
     }
 
@@ -62,8 +76,12 @@ impl Past {
                 at,
                 scheduled_start,
             } => self.started = Some((place, at, scheduled_start)),
+            Stored::TurnStarted => self.leave(),
+            // SDKs leave their sections when they end, which is not what the code goes on with when it does not end.
             Stored::Completed => {
                 self.removed.insert(place);
+                let left = self.left.drain(..).map(|left| left.place);
+                self.removed.extend(left);
             }
             Stored::TaskScheduled { id, name, version } => {
                 let open = self.activities.entry(id).or_default();
@@ -118,11 +136,39 @@ impl Past {
                 let lock = Request::Lock { lock_set };
                 self.requests.insert(section, (place, lock));
             }
-            Stored::OperationAnswered(id) | Stored::LockGranted(id) => {
+            Stored::OperationAnswered(id) => {
                 self.requests.remove(&id);
             }
+            Stored::LockGranted(id) => {
+                if let Some((_, Request::Lock { lock_set })) = self.requests.remove(&id) {
+                    self.sections.insert(id, CriticalSection::order(&lock_set));
+                }
+            }
+            Stored::Unlocked { section, target } => self.left.push(Left {
+                place,
+                section,
+                target,
+            }),
             Stored::Rewound | Stored::Other => {}
         }
+    }
+
+    /// The turn that was read did not end the execution: what it left stays left.
+    fn leave(&mut self) {
+        for Left {
+            section, target, ..
+        } in self.left.drain(..)
+        {
+            let Ok(target) = InstanceId::parse_entity(&target) else {
+                continue;
+            };
+            for (id, entities) in &mut self.sections {
+                if section.is_empty() || *id == section {
+                    entities.retain(|it| *it != target);
+                }
+            }
+        }
+        self.sections.retain(|_, entities| !entities.is_empty());
     }
 
     /// A result belongs to the closest scheduling before it: retries use a number again.

@@ -1,5 +1,6 @@
 //! A rewound execution waits again for everything that the failed one waited for.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -12,13 +13,13 @@ use crate::effects::Effect;
 use crate::entity::{Caller, CriticalSection, Operation};
 use crate::history::entity_event::{self, OperationText};
 use crate::history::event::{self, INBOUND};
-use crate::instance::{Activity, Child, InboxKind, InboxMessage, ParentLink, Tags, Timer};
+use crate::instance::{Activity, Child, Hold, InboxMessage, ParentLink, Tags, Timer};
 use crate::key::InstanceKey;
 use crate::message::{Creation, MessageBody, RewindChild};
 use crate::tables::TableFault;
 use crate::turn::{called_no_entity, impossible_child, nameless_activity};
 
-/// Activities that are out are handed out anew, for the new execution; those whose result was dropped are queued again.
+/// Activities that still run are the new execution's from now on; those whose result was dropped are scheduled again.
 pub(super) fn for_activities(
     context: &mut Context<'_>,
     key: &InstanceKey,
@@ -29,17 +30,15 @@ pub(super) fn for_activities(
     let at = context.at;
     let instance = context.tables.instance_mut(key)?.expect("being rewound");
     let execution = instance.execution.clone();
-    if !instance.activities.is_empty() {
-        let voided = Effect::ActivitiesVoided { key: key.clone() };
-        context.effects.push(voided);
-    }
-    for activity in instance.activities.values_mut() {
-        if activity.execution != *old_execution {
-            continue;
-        }
-        let open = past.activities.get_mut(&activity.task_id);
-        if open.is_some_and(|open| open.pop().is_some()) {
-            activity.execution = execution.clone();
+    let running = instance.activities.values_mut();
+    for activity in running.filter(|it| it.awaited_by == *old_execution) {
+        let open = past.activities.entry(activity.task_id).or_default();
+        let scheduled = open
+            .iter()
+            .position(|it| events[it.place] == activity.event);
+        if let Some(scheduled) = scheduled {
+            open.remove(scheduled);
+            activity.awaited_by = execution.clone();
         }
     }
     let open = std::mem::take(&mut past.activities);
@@ -52,7 +51,8 @@ pub(super) fn for_activities(
         {
             if name.is_empty() {
                 let failed = nameless_activity(at, task_id);
-                instance.inbox.push_back(result(&execution, failed));
+                let failed = InboxMessage::result(execution.clone(), failed);
+                instance.inbox.push_back(failed);
                 continue;
             }
             let version = version
@@ -64,30 +64,20 @@ pub(super) fn for_activities(
                 name,
                 version,
                 execution: execution.clone(),
+                awaited_by: execution.clone(),
                 event: events[place].clone(),
                 scheduled_at: at,
             };
+            context.effects.push(Effect::ActivityReady {
+                key: key.clone(),
+                seq,
+                name: activity.name.clone(),
+                version: activity.version.clone(),
+            });
             instance.activities.insert(seq, activity);
         }
     }
-    let ready = instance.activities.iter();
-    let ready = ready.map(|(seq, activity)| Effect::ActivityReady {
-        key: key.clone(),
-        seq: *seq,
-        name: activity.name.clone(),
-        version: activity.version.clone(),
-    });
-    context.effects.extend(ready);
     Ok(())
-}
-
-/// A result that is there at once.
-fn result(execution: &ExecutionId, event: Bytes) -> InboxMessage {
-    InboxMessage {
-        kind: InboxKind::Other,
-        execution: Some(execution.clone()),
-        event,
-    }
 }
 
 /// Timers are armed; those that are due by now fire in the order in which they were due.
@@ -120,11 +110,12 @@ pub(super) fn for_timers(
     Ok(())
 }
 
-/// Asks entities again, in the order in which they were asked.
+/// Asks entities again, in the order in which they were asked. Locks are asked for at once only by who is not `inside`.
 pub(super) fn for_answers(
     context: &mut Context<'_>,
     key: &InstanceKey,
     past: Past,
+    is_inside: bool,
 ) -> Result<(), TableFault> {
     let mut requests: Vec<_> = past.requests.into_iter().collect();
     requests.sort_unstable_by_key(|(_, (place, _))| *place);
@@ -145,7 +136,15 @@ pub(super) fn for_answers(
                 };
                 call_again(context, key, text)?;
             }
-            Request::Lock { lock_set } => lock_again(context, key, id, &lock_set)?,
+            Request::Lock { lock_set } => {
+                let hold = if is_inside {
+                    Hold::Postponed
+                } else {
+                    Hold::Wanted
+                };
+                let entities = CriticalSection::order(&lock_set);
+                lock_again(context, key, id, entities, hold)?;
+            }
         }
     }
     Ok(())
@@ -163,7 +162,8 @@ fn call_again(
         Ok(target) => target,
         Err(invalid) => {
             let failed = called_no_entity(at, text.request_id, &invalid);
-            instance.inbox.push_back(result(&execution, failed));
+            let failed = InboxMessage::result(execution, failed);
+            instance.inbox.push_back(failed);
             return Ok(());
         }
     };
@@ -194,15 +194,16 @@ fn lock_again(
     context: &mut Context<'_>,
     key: &InstanceKey,
     id: Arc<str>,
-    lock_set: &[String],
+    entities: Vec<InstanceId>,
+    hold: Hold,
 ) -> Result<(), TableFault> {
     let at = context.at;
     let instance = context.tables.instance_mut(key)?.expect("being rewound");
     let execution = instance.execution.clone();
-    let entities = CriticalSection::order(lock_set);
     if entities.is_empty() {
         let granted = entity_event::lock_granted(at, &id);
-        instance.inbox.push_back(result(&execution, granted));
+        let granted = InboxMessage::result(execution, granted);
+        instance.inbox.push_back(granted);
         return Ok(());
     }
     let section = CriticalSection {
@@ -211,12 +212,27 @@ fn lock_again(
         execution,
         entities,
     };
-    locks::request(context, key, Arc::new(section))
+    locks::request(context, key, Arc::new(section), hold)
 }
 
+/// Goes back into the sections that the failed execution was inside. Sent last: what it had called is done before that, in
+/// the place that it still has.
+pub(super) fn for_locks(
+    context: &mut Context<'_>,
+    key: &InstanceKey,
+    sections: BTreeMap<Arc<str>, Vec<InstanceId>>,
+) -> Result<(), TableFault> {
+    for (id, entities) in sections {
+        lock_again(context, key, id, entities, Hold::Regained)?;
+    }
+    Ok(())
+}
+
+/// Children without a result are rewound if they failed, started if they are gone, and told whom to answer if they live.
 pub(super) fn for_children(
     context: &mut Context<'_>,
     key: &InstanceKey,
+    old_execution: &ExecutionId,
     past: &Past,
     reason: Option<&Bytes>,
 ) -> Result<(), TableFault> {
@@ -224,8 +240,8 @@ pub(super) fn for_children(
     for (task_id, (child, failed)) in &past.children {
         let instance = context.tables.instance_mut(key)?.expect("being rewound");
         if let Some(failed) = impossible_child(at, *task_id, child.instance.as_str(), &child.name) {
-            let execution = instance.execution.clone();
-            instance.inbox.push_back(result(&execution, failed));
+            let failed = InboxMessage::result(instance.execution.clone(), failed);
+            instance.inbox.push_back(failed);
             continue;
         }
         let seq = instance.next_seq();
@@ -266,6 +282,7 @@ pub(super) fn for_children(
         let body = MessageBody::Rewind(Box::new(RewindChild {
             reason: reason.cloned(),
             creation,
+            previous: old_execution.clone(),
             failed: *failed,
         }));
         context.send(InstanceKey::new(key.hub, child.instance.clone()), body);

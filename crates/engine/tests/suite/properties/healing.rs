@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use longhaul_engine::history::event;
+use longhaul_engine::instance::Hold;
 use longhaul_engine::{Command, Instance, Status, outstanding};
 use longhaul_proto::sidecar::HistoryEvent;
 use longhaul_proto::sidecar::history_event::EventType;
@@ -11,10 +12,13 @@ use super::checks;
 use super::step::Choice;
 use super::world::World;
 
+/// Rounds after which everything that comes to rest by itself has done so.
+const PATIENCE: usize = 60;
+
 impl World {
     /// Nothing is lost any more and workers only wait; ends when there is nothing left to do.
     pub(crate) fn heal(&mut self) {
-        for _ in 0..120 {
+        for round in 0..120 {
             if self.nothing_outstanding() {
                 return;
             }
@@ -29,6 +33,9 @@ impl World {
             self.expire_all();
             self.work_off_batches();
             self.wake_owners();
+            if round == PATIENCE {
+                self.end_nested();
+            }
             for activity in self.activities.clone() {
                 self.finish(activity, false);
             }
@@ -53,6 +60,24 @@ impl World {
             let command = Command::Resume {
                 key: key.clone(),
                 reason: None,
+            };
+            self.apply_at_home(command, &key);
+        }
+    }
+
+    /// A rewound owner that was inside several sections at once, as no SDK lets it be, may wait in a circle with another.
+    fn end_nested(&mut self) {
+        let partitions = self.cluster.partitions.iter();
+        let all = partitions.flat_map(|tables| &tables.instances);
+        let nested = all.filter(|(_, it)| {
+            let inside = it.locks.values().filter(|it| it.hold != Hold::Postponed);
+            it.regains_locks() && inside.count() > 1
+        });
+        for key in nested.map(|(key, _)| key.clone()).collect::<Vec<_>>() {
+            let command = Command::Terminate {
+                key: key.clone(),
+                output: None,
+                recurse: false,
             };
             self.apply_at_home(command, &key);
         }

@@ -1,8 +1,10 @@
 //! Critical sections as those who are inside rely on them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
-use longhaul_engine::instance::Instance;
+use longhaul_engine::dispatch::turn_ready;
+use longhaul_engine::instance::{Hold, Instance};
 use longhaul_engine::mem::MemTables;
 use longhaul_engine::{Command, InstanceKey};
 use longhaul_proto::sidecar::history_event::EventType;
@@ -11,6 +13,9 @@ use longhaul_types::InstanceId;
 use super::checks;
 use crate::support::{Cluster, decode};
 
+/// Longer than anything waits for its time.
+const FAR: Duration = Duration::from_secs(86_400);
+
 /// What is excused: purging an entity takes it away from whoever has locked it.
 #[derive(Default)]
 pub(super) struct Sections {
@@ -18,7 +23,8 @@ pub(super) struct Sections {
 }
 
 impl Sections {
-    /// SYS-18: from its grant until it leaves or ends, an execution holds every entity that it has not left.
+    /// SYS-18: from its grant until it leaves or ends, an execution holds every entity that it has not left. A rewound one
+    /// does nothing before it holds them again.
     pub(super) fn check(&mut self, before: &MemTables, cluster: &Cluster, command: &Command) {
         if let Command::Purge { targets } = command {
             let locked = targets.iter().filter_map(|target| {
@@ -28,12 +34,28 @@ impl Sections {
             self.purged.extend(locked);
         }
         for tables in &cluster.partitions {
-            let inside = tables.instances.iter();
-            for (key, owner) in inside.filter(|(_, owner)| !owner.locks.is_empty()) {
-                let granted = granted(tables, key, owner);
+            let live = tables.instances.iter();
+            for (key, owner) in live.filter(|(_, owner)| !owner.status.is_terminal()) {
+                let inside = believed(tables, key, owner);
+                let noted = owner.locks.iter();
+                let noted =
+                    noted.filter(|(_, it)| matches!(it.hold, Hold::Granted | Hold::Regained));
+                let noted: BTreeSet<(String, InstanceId)> = noted
+                    .flat_map(|(id, it)| it.entities.iter().map(|e| (id.to_string(), e.clone())))
+                    .collect();
+                assert_eq!(noted, inside, "{key:?} by its record and by its history");
+                if owner.regains_locks() {
+                    assert!(
+                        !turn_ready(owner, cluster.now + FAR),
+                        "{key:?} is not inside"
+                    );
+                }
                 for (section, locks) in &owner.locks {
-                    assert_eq!(locks.granted, granted.contains(&**section), "{key:?}");
-                    for entity in locks.entities.iter().filter(|_| locks.granted) {
+                    for entity in locks
+                        .entities
+                        .iter()
+                        .filter(|_| locks.hold == Hold::Granted)
+                    {
                         self.check_held(cluster, key, owner, section, entity);
                     }
                 }
@@ -65,14 +87,35 @@ impl Sections {
     }
 }
 
-/// Sections that the execution was told to be in.
-fn granted(tables: &MemTables, key: &InstanceKey, owner: &Instance) -> BTreeSet<String> {
-    let inbox = owner.inbox.iter().filter(|message| message.is_event());
-    let inbox = inbox.map(|message| decode(&message.event));
-    let events = checks::history(tables, key).into_iter().chain(inbox);
-    let granted = events.filter_map(|event| match event.event_type {
-        Some(EventType::EntityLockGranted(granted)) => Some(granted.critical_section_id),
-        _ => None,
-    });
-    granted.collect()
+/// What whoever replays the history, and sees what waits, believes to have locked.
+fn believed(
+    tables: &MemTables,
+    key: &InstanceKey,
+    owner: &Instance,
+) -> BTreeSet<(String, InstanceId)> {
+    let inbox = owner.inbox.iter().map(|message| decode(&message.event));
+    let (mut wanted, mut inside) = (BTreeMap::new(), BTreeSet::new());
+    for event in checks::history(tables, key).into_iter().chain(inbox) {
+        match event.event_type {
+            Some(EventType::EntityLockRequested(it)) => {
+                _ = wanted.insert(it.critical_section_id, it.lock_set);
+            }
+            Some(EventType::EntityLockGranted(it)) => {
+                let section = it.critical_section_id;
+                let entities = wanted.remove(&section).unwrap_or_default();
+                let entities = entities.iter().map(|it| entity(it));
+                inside.extend(entities.map(|it| (section.clone(), it)));
+            }
+            Some(EventType::EntityUnlockSent(it)) => {
+                let left = entity(&it.target_instance_id.unwrap_or_default());
+                inside.remove(&(it.critical_section_id, left));
+            }
+            _ => {}
+        }
+    }
+    inside
+}
+
+fn entity(named: &str) -> InstanceId {
+    InstanceId::parse_entity(named).expect("one of the entities there are")
 }

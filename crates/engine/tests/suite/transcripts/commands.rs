@@ -1,12 +1,11 @@
 //! The lines that are commands to one instance or entity, by a client or by the leader.
 
 use longhaul_engine::command::{CreateInstance, DueOperation, DueTimer, PurgeTarget, ReusePolicy};
-use longhaul_engine::entity::Caller;
 use longhaul_engine::history::entity_event::{self, OperationText};
 use longhaul_engine::history::event;
 use longhaul_engine::message::Creation;
 use longhaul_engine::{Command, InstanceKey};
-use longhaul_types::{ExecutionId, InstanceId};
+use longhaul_types::ExecutionId;
 
 use super::line::{Line, moment, status};
 use crate::support::Cluster;
@@ -74,14 +73,6 @@ pub(crate) fn command(cluster: &mut Cluster, line: &Line, key: InstanceKey) -> C
             });
             Command::ReleaseOperations(due.collect())
         }
-        "unlock" => Command::Unlock {
-            key,
-            section: line.word(2).into(),
-            owner: Caller {
-                instance: InstanceId::trusted(line.word(3)),
-                execution: ExecutionId::new(line.word(4)),
-            },
-        },
         verb => panic!("{verb:?} is no command"),
     }
 }

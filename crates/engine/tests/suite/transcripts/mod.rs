@@ -47,6 +47,11 @@ transcripts! {
     refused_actions
     request_retries
     rewind_after_retries
+    rewind_consumes_what_the_worker_counts
+    rewind_inside_a_critical_section
+    rewind_inside_and_ended_meanwhile
+    rewind_inside_what_is_asked_for_again
+    rewind_of_a_child_id_of_another_execution
     rewind_of_a_scheduled_instance
     rewind_of_the_orchestrators_own_failure
     rewind_of_what_can_never_be
@@ -101,6 +106,7 @@ transcripts! {
     trap_77_lock_requests_go_with_their_owner
     trap_77_locks_go_with_their_owner
     trap_77_release_overtakes_its_request
+    trap_77_request_dropped_on_its_way
     trap_78_unlocks_and_entities_twice
     trap_79_failure_of_a_worker_keeps_the_state
     trap_80_answers_are_for_one_execution

@@ -1,7 +1,7 @@
 //! The rows of a partition as text.
 
 use longhaul_engine::entity::Queued;
-use longhaul_engine::instance::Instance;
+use longhaul_engine::instance::{Hold, Instance};
 use longhaul_engine::mem::MemTables;
 use longhaul_engine::{Entity, InstanceKey, dispatch};
 
@@ -79,15 +79,17 @@ fn instance(tables: &mut MemTables, key: &InstanceKey, instance: &Instance) -> R
         ("parent", parent.unwrap_or_default()),
         ("trace", text(&instance.trace)),
         ("rewound", shown_flag(instance.rewound)),
+        ("kicked", shown_flag(instance.kicked)),
     ];
     let inbox = instance.inbox.iter();
-    let inbox = inbox.map(|it| match it.is_event() {
-        true => format!("inbox {}", event_text(&decode(&it.event))),
-        false => "inbox kick".to_owned(),
-    });
+    let inbox = inbox.map(|it| format!("inbox {}", event_text(&decode(&it.event))));
     let activities = instance.activities.iter().map(|(seq, it)| {
+        let for_another = match it.awaited_by == it.execution {
+            true => String::new(),
+            false => format!(" for {}", it.awaited_by),
+        };
         format!(
-            "activity {seq} #{} {} of {}",
+            "activity {seq} #{} {} of {}{for_another}",
             it.task_id,
             quoted(&it.name),
             it.execution
@@ -100,8 +102,13 @@ fn instance(tables: &mut MemTables, key: &InstanceKey, instance: &Instance) -> R
     let children = children.map(|(seq, it)| format!("child {seq} #{} {}", it.task_id, it.instance));
     let locks = instance.locks.iter().map(|(section, locks)| {
         let entities: Vec<&str> = locks.entities.iter().map(|it| it.as_str()).collect();
-        let granted = if locks.granted { " granted" } else { "" };
-        format!("section {section} {}{granted}", entities.join(","))
+        let hold = match locks.hold {
+            Hold::Wanted => "",
+            Hold::Granted => " granted",
+            Hold::Regained => " regained",
+            Hold::Postponed => " postponed",
+        };
+        format!("section {section} {}{hold}", entities.join(","))
     });
     let history = dispatch::committed_history(tables, key)
         .expect("readable")

@@ -19,7 +19,6 @@
 //! give-up BATCH|@E@K failure=Type:text
 //! release @E@K SEQ…            release due          operations
 //! expire @E@K…                 expire due           records of entities
-//! unlock @E@K SECTION OWNER EXECUTION
 //! ship FROM TO [first=] [count=]   ack FROM TO [through=]   settle
 //! show ID      outstanding
 //! ```

@@ -9,7 +9,7 @@ use longhaul_types::Timestamp;
 use super::*;
 
 fn answer(result: EntityBatchResult) -> BatchAnswer {
-    batch_answer(result, 8)
+    batch_answer(result, &Limits::of_payload(8))
 }
 
 fn success(result: Option<&str>) -> WireResult {
@@ -188,13 +188,13 @@ fn whatever_else_cannot_be_kept_fails_the_batch() {
             ..Default::default()
         }))
     };
+    let started = |start| action(OperationActionType::StartNewOrchestration(start));
     let start = |input, scheduled_time| {
-        let start = StartNewOrchestrationAction {
+        started(StartNewOrchestrationAction {
             input,
             scheduled_time,
             ..Default::default()
-        };
-        action(OperationActionType::StartNewOrchestration(start))
+        })
     };
     let unknown = OperationAction {
         id: 7,
@@ -223,6 +223,35 @@ fn whatever_else_cannot_be_kept_fails_the_batch() {
             "startNewOrchestration.scheduledTime",
         ),
         (vec![signal(None, None), unknown], None, "action 7"),
+        (
+            vec![action(OperationActionType::SendSignal(SendSignalAction {
+                name: "x".repeat(1025),
+                ..Default::default()
+            }))],
+            None,
+            "sendSignal.name has 1025 bytes",
+        ),
+        (
+            vec![started(StartNewOrchestrationAction {
+                name: "x".repeat(1025),
+                ..Default::default()
+            })],
+            None,
+            "startNewOrchestration.name has 1025 bytes",
+        ),
+        (
+            vec![started(StartNewOrchestrationAction {
+                version: Some("x".repeat(1025)),
+                ..Default::default()
+            })],
+            None,
+            "startNewOrchestration.version has 1025 bytes",
+        ),
+        (
+            vec![signal(None, None); 10_001],
+            None,
+            "actions has 10001 entries, but at most 10000",
+        ),
     ];
     for (actions, entity_state, expected) in cases {
         let got = answer(EntityBatchResult {

@@ -22,7 +22,7 @@ fn at(seconds: i64, nanos: i32) -> Option<prost_types::Timestamp> {
 
 fn convert(request: CreateInstanceRequest) -> Result<NewInstance, Refusal> {
     let mut last = 0;
-    create_instance(request, HubId(1), NOW, 16, &mut || {
+    create_instance(request, HubId(1), NOW, &Limits::of_payload(16), &mut || {
         last += 1;
         ExecutionId::from_random([last; 16])
     })
@@ -94,7 +94,7 @@ fn what_is_malformed_is_refused_with_a_sentence_that_names_it() {
                 name: long(),
                 ..request()
             },
-            "name has 1025 bytes",
+            "name has 1025 bytes, but a name has at most 1024",
         ),
         (
             CreateInstanceRequest {
@@ -140,10 +140,26 @@ fn what_is_malformed_is_refused_with_a_sentence_that_names_it() {
         ),
         (
             CreateInstanceRequest {
-                tags: [("k".to_owned(), "v".repeat(64 << 10))].into(),
+                tags: [("k".repeat(1025), String::new())].into(),
                 ..request()
             },
-            "tags has 65537 bytes",
+            "tags has a key of 1025 bytes",
+        ),
+        (
+            CreateInstanceRequest {
+                tags: [("k".to_owned(), "v".repeat(16_385))].into(),
+                ..request()
+            },
+            "tags has a value of 16385 bytes",
+        ),
+        (
+            CreateInstanceRequest {
+                tags: (0..4)
+                    .map(|i| (i.to_string(), "v".repeat(16_384)))
+                    .collect(),
+                ..request()
+            },
+            "tags has 65540 bytes in all",
         ),
         (
             CreateInstanceRequest {
@@ -318,4 +334,62 @@ fn everything_else_is_taken_over_as_it_came() {
     );
     assert_eq!(creation(request()).tags, None);
     assert_eq!(creation(request()).parent_trace, None);
+}
+
+#[test]
+fn what_is_as_large_as_may_be_is_taken() {
+    let limits = Limits {
+        payload_bytes: 3,
+        name_bytes: 4,
+        version_bytes: 2,
+        tags: 2,
+        tag_key_bytes: 1,
+        tag_value_bytes: 3,
+        tags_bytes: 5,
+        ..Limits::default()
+    };
+    let full = CreateInstanceRequest {
+        name: "Four".into(),
+        version: Some("v2".into()),
+        input: Some("123".into()),
+        tags: [("a", "123"), ("b", "")]
+            .map(|(key, value)| (key.to_owned(), value.to_owned()))
+            .into(),
+        ..request()
+    };
+    let convert = |request| {
+        let mut fresh = || ExecutionId::from_random([1; 16]);
+        create_instance(request, HubId(1), NOW, &limits, &mut fresh)
+    };
+    convert(full.clone()).expect("fits");
+    let more: [(fn(&mut CreateInstanceRequest), _); 7] = [
+        (|it| it.name.push('x'), "a name has at most 4"),
+        (
+            |it| it.version = Some("v20".into()),
+            "a version has at most 2",
+        ),
+        (|it| it.input = Some("1234".into()), "at most 3 are allowed"),
+        (
+            |it| drop(it.tags.insert("c".into(), String::new())),
+            "3 entries",
+        ),
+        (
+            |it| it.tags = [("ab".to_owned(), String::new())].into(),
+            "a key of 2 bytes",
+        ),
+        (
+            |it| it.tags = [("a".to_owned(), "1234".to_owned())].into(),
+            "a value of 4 bytes",
+        ),
+        (
+            |it| drop(it.tags.insert("b".into(), "1".into())),
+            "6 bytes in all",
+        ),
+    ];
+    for (change, part) in more {
+        let mut request = full.clone();
+        change(&mut request);
+        let refusal = convert(request).expect_err(part).to_string();
+        assert!(refusal.contains(part), "{refusal}");
+    }
 }

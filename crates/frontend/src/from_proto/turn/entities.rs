@@ -5,9 +5,11 @@ use longhaul_proto::sidecar::SendEntityMessageAction;
 use longhaul_proto::sidecar::send_entity_message_action::EntityMessageType;
 use longhaul_types::InstanceId;
 
+use crate::limits::Limits;
 use crate::refusals::Refusal;
 use crate::refusals::rows::{
-    CALL_AT, CALL_INPUT, ENTITY_MESSAGE, LOCK_SET, TURN_SIGNAL_AT, TURN_SIGNAL_INPUT,
+    CALL_AT, CALL_INPUT, CALL_NAME, ENTITY_MESSAGE, LOCK_SET, TURN_SIGNAL_AT, TURN_SIGNAL_INPUT,
+    TURN_SIGNAL_NAME,
 };
 use crate::refusals::rules::{ID_NOT_ENTITY, MESSAGE_UNKNOWN};
 
@@ -22,7 +24,7 @@ pub(super) fn entity_message(
             call: false,
             target: signal.target_instance_id.unwrap_or_default(),
             request_id: signal.request_id,
-            operation: signal.operation,
+            operation: TURN_SIGNAL_NAME.name_if_any(signal.operation, limits)?,
             input: TURN_SIGNAL_INPUT.payload(signal.input, limits)?,
             scheduled: TURN_SIGNAL_AT.timestamp_if_any(signal.scheduled_time)?,
         }),
@@ -30,7 +32,7 @@ pub(super) fn entity_message(
             call: true,
             target: call.target_instance_id.unwrap_or_default(),
             request_id: call.request_id,
-            operation: call.operation,
+            operation: CALL_NAME.name_if_any(call.operation, limits)?,
             input: CALL_INPUT.payload(call.input, limits)?,
             scheduled: CALL_AT.timestamp_if_any(call.scheduled_time)?,
         }),

@@ -13,7 +13,7 @@ const NOW: Timestamp = Timestamp {
 };
 
 fn respond(response: OrchestratorResponse) -> Answer {
-    answer(response, NOW, 8)
+    answer(response, NOW, &Limits::of_payload(8))
 }
 
 fn act(kind: OrchestratorActionType) -> Action {
@@ -321,7 +321,83 @@ fn what_cannot_be_done_fails_the_orchestration_with_the_reason() {
     let timer = |seconds, nanos| CreateTimerAction {
         fire_at: Some(prost_types::Timestamp { seconds, nanos }),
     };
+    let name = || "x".repeat(1025);
+    let tags = |count| (0..count).map(|it: u32| (it.to_string(), String::new()));
     let cases = [
+        (
+            OrchestratorActionType::ScheduleTask(ScheduleTaskAction {
+                name: name(),
+                ..Default::default()
+            }),
+            "scheduleTask.name has 1025 bytes",
+        ),
+        (
+            OrchestratorActionType::ScheduleTask(ScheduleTaskAction {
+                version: Some(name()),
+                ..Default::default()
+            }),
+            "scheduleTask.version has 1025 bytes",
+        ),
+        (
+            OrchestratorActionType::ScheduleTask(ScheduleTaskAction {
+                tags: tags(65).collect(),
+                ..Default::default()
+            }),
+            "scheduleTask.tags has 65 entries",
+        ),
+        (
+            OrchestratorActionType::CreateSubOrchestration(CreateSubOrchestrationAction {
+                name: name(),
+                ..Default::default()
+            }),
+            "createSubOrchestration.name has 1025 bytes",
+        ),
+        (
+            OrchestratorActionType::CreateSubOrchestration(CreateSubOrchestrationAction {
+                version: Some(name()),
+                ..Default::default()
+            }),
+            "createSubOrchestration.version has 1025 bytes",
+        ),
+        (
+            OrchestratorActionType::CreateSubOrchestration(CreateSubOrchestrationAction {
+                tags: [(name(), String::new())].into(),
+                ..Default::default()
+            }),
+            "createSubOrchestration.tags has a key of 1025 bytes",
+        ),
+        (
+            OrchestratorActionType::SendEvent(SendEventAction {
+                name: name(),
+                ..Default::default()
+            }),
+            "sendEvent.name has 1025 bytes",
+        ),
+        (
+            OrchestratorActionType::CompleteOrchestration(CompleteOrchestrationAction {
+                new_version: Some(name()),
+                ..complete(2)
+            }),
+            "completeOrchestration.newVersion has 1025 bytes",
+        ),
+        (
+            entity_message(EntityMessageType::EntityOperationSignaled(
+                EntityOperationSignaledEvent {
+                    operation: name(),
+                    ..Default::default()
+                },
+            )),
+            "entityOperationSignaled.operation has 1025 bytes",
+        ),
+        (
+            entity_message(EntityMessageType::EntityOperationCalled(
+                EntityOperationCalledEvent {
+                    operation: name(),
+                    ..Default::default()
+                },
+            )),
+            "entityOperationCalled.operation has 1025 bytes",
+        ),
         (
             OrchestratorActionType::SendEntityMessage(Default::default()),
             "sendEntityMessage",
@@ -477,4 +553,50 @@ fn custom_status_and_trace_are_taken_over_and_too_large_a_status_is_refused() {
             ..
         }]
     ));
+}
+
+#[test]
+fn an_answer_that_does_too_much_is_refused_as_a_whole() {
+    let limits = Limits {
+        actions: 3,
+        ..Limits::default()
+    };
+    let timers = |count| {
+        let timer = || CreateTimerAction {
+            fire_at: Some(Default::default()),
+        };
+        respond(OrchestratorResponse {
+            actions: (0..count)
+                .map(|id| OrchestratorAction {
+                    id,
+                    orchestrator_action_type: Some(OrchestratorActionType::CreateTimer(timer())),
+                })
+                .collect(),
+            custom_status: Some("\"s\"".into()),
+            ..Default::default()
+        })
+    };
+    assert_eq!(whole(timers(3), &limits).actions.len(), 3);
+    let refused_whole = whole(timers(4), &limits);
+    assert_eq!(refused_whole.custom_status.as_deref(), Some(&b"\"s\""[..]));
+    let [
+        Decided {
+            action: Action::Refused(reason),
+            ..
+        },
+    ] = &refused_whole.actions[..]
+    else {
+        panic!("{refused_whole:?}")
+    };
+    assert!(
+        reason.contains("actions has 4 entries") && reason.contains("limits.actions"),
+        "{reason}"
+    );
+    let mut malformed = timers(4);
+    malformed.actions.push(refused("malformed".to_owned()));
+    assert_eq!(
+        whole(malformed, &limits).actions.len(),
+        5,
+        "the first reason stays"
+    );
 }

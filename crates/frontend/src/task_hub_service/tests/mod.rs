@@ -1,6 +1,7 @@
 //! Calls that concern many instances, or entities, on a node in memory with a scripted worker.
 
 mod entities;
+mod limits;
 mod purging;
 mod queries;
 mod restarting;

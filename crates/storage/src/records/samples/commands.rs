@@ -10,7 +10,7 @@ use longhaul_engine::message::MessageBody;
 use longhaul_types::{InstanceId, PartitionId};
 
 use super::{
-    NOON, at, creation, event, execution, inbox, key, lock_request, message, owner, payload,
+    NOON, at, creation, event, execution, inbox, key, lock_request, message, payload,
     plain_creation, section,
 };
 
@@ -162,14 +162,6 @@ pub(crate) fn entity_commands() -> Vec<(&'static str, Command)> {
         (
             "command-expire-entities",
             Command::ExpireEntities(vec![key()]),
-        ),
-        (
-            "command-unlock",
-            Command::Unlock {
-                key: key(),
-                section: section().id.clone(),
-                owner: owner(),
-            },
         ),
     ]
 }

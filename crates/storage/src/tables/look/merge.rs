@@ -1,36 +1,46 @@
-//! Ranges of rows and what is unwritten, walked as one.
+//! Ranges of rows and of what is unwritten, walked as one.
 
-use std::ops::Range;
-
-use foldhash::HashSet;
 use longhaul_engine::key::InstanceKey;
 use longhaul_engine::tables::TableFault;
-use longhaul_types::InstanceId;
 
+use super::layer::Layer;
 use super::order::{ById, ByTime};
 use super::{Look, Record};
-use crate::keys::{index, instance, text};
+use crate::keys::{Kind, index, instance, text};
 use crate::rows::Cursor;
 
 /// A walk over several ranges in one order: that of what their keys hold behind the first bytes, the *place*.
 ///
-/// Each place ends with an id. A row whose id is unwritten is left out, and what is unwritten comes at its own place.
+/// Each place ends with an id. What a layer holds of an id takes the place of everything below.
 pub(super) struct Merge<'a> {
-    ranges: Vec<Box<dyn Cursor + 'a>>,
+    ranges: Vec<Source<'a>>,
+    layers: &'a [Layer],
+    ids: Ids,
     /// Where in a key its place begins.
     place_at: usize,
     /// Where in a key its id begins.
     id_at: usize,
     /// How ids begin that are looked for.
     id_prefix: Vec<u8>,
-    /// Ids that are unwritten.
-    covered: HashSet<Vec<u8>>,
-    /// What is unwritten and looked for, the first one last.
-    unwritten: Vec<(Vec<u8>, &'a InstanceKey, &'a Record)>,
     /// The range whose row was handed out last.
     taken: Option<usize>,
-    /// After so many rows with other ids the walk asks whether to go on.
-    pub(super) patience: Option<usize>,
+    /// How many rows may be passed before the walk pauses.
+    allowance: usize,
+}
+
+/// A range of the rows, or of a layer over them.
+struct Source<'a> {
+    cursor: Box<dyn Cursor + 'a>,
+    /// How many layers are not above it.
+    level: usize,
+}
+
+/// How to find the key of a record's row.
+enum Ids {
+    /// It is the key that is walked over.
+    Keys,
+    /// It begins like this, and an id follows.
+    Behind([u8; instance::HUB_LEN]),
 }
 
 /// What comes next in a walk.
@@ -43,129 +53,149 @@ pub(super) enum Next<'m> {
         key: &'m InstanceKey,
         record: &'m Record,
     },
-    /// Too many rows had other ids. Asked again, the walk goes on for good.
-    OutOfPatience,
+    /// The allowance is used up.
+    Paused,
     End,
 }
 
 impl<'a> Merge<'a> {
     pub(super) fn by_time(look: &'a Look, order: &ByTime<'_>) -> Result<Self, TableFault> {
         let ranges = order.statuses.iter().map(|status| order.range(status));
-        let id_at = index::LANE_LEN + index::TIME_LEN;
-        let mut merge = Self::of_rows(look, ranges, index::LANE_LEN, id_at)?;
+        let mut merge = Self {
+            ranges: Vec::new(),
+            layers: look.layers(),
+            ids: Ids::Behind(instance::hub(Kind::Instance, order.hub)),
+            place_at: index::LANE_LEN,
+            id_at: index::LANE_LEN + index::TIME_LEN,
+            id_prefix: Vec::new(),
+            taken: None,
+            allowance: usize::MAX,
+        };
         text::put_prefix(order.id_prefix, &mut merge.id_prefix);
-        let keys = look.unwritten.iter();
-        for (key, record) in keys.filter(|(key, _)| order.concerns(key)) {
-            merge.covered.insert(encoded(&key.id));
-            let Some(record) = record else { continue };
-            if let Some(position) = order.position(key, record) {
-                let mut place = Vec::new();
-                index::put_place(position.at.into(), &position.id, &mut place);
-                merge.unwritten.push((place, key, record));
+        for range in ranges.filter(|range| !range.is_empty()) {
+            merge.add(0, look.rows.walk(range.clone())?);
+            for (layer, level) in merge.layers.iter().zip(1..) {
+                merge.add(level, Box::new(layer.entries.walk(range.clone())));
             }
         }
-        Ok(merge.sorted())
+        Ok(merge)
     }
 
     pub(super) fn by_id(look: &'a Look, order: &ById<'_>) -> Result<Self, TableFault> {
         let ranges = order.kinds.iter().map(|kind| order.range(*kind));
-        let mut merge = Self::of_rows(look, ranges, instance::HUB_LEN, instance::HUB_LEN)?;
-        let keys = look.unwritten.iter();
-        for (key, record) in keys.filter(|(key, _)| order.contains(key)) {
-            let id = encoded(&key.id);
-            merge.covered.insert(id.clone());
-            let record = record.as_ref().map(|record| (id, key, record));
-            merge.unwritten.extend(record);
-        }
-        Ok(merge.sorted())
-    }
-
-    fn of_rows(
-        look: &'a Look,
-        ranges: impl Iterator<Item = Range<Vec<u8>>>,
-        place_at: usize,
-        id_at: usize,
-    ) -> Result<Self, TableFault> {
-        let ranges = ranges
-            .filter(|range| !range.is_empty())
-            .map(|range| look.rows.walk(range));
-        Ok(Self {
-            ranges: ranges.collect::<Result<_, _>>()?,
-            place_at,
-            id_at,
+        let mut merge = Self {
+            ranges: Vec::new(),
+            layers: look.layers(),
+            ids: Ids::Keys,
+            place_at: instance::HUB_LEN,
+            id_at: instance::HUB_LEN,
             id_prefix: Vec::new(),
-            covered: HashSet::default(),
-            unwritten: Vec::new(),
             taken: None,
-            patience: None,
-        })
+            allowance: usize::MAX,
+        };
+        for range in ranges.filter(|range| !range.is_empty()) {
+            merge.add(0, look.rows.walk(range.clone())?);
+            for (layer, level) in merge.layers.iter().zip(1..) {
+                merge.add(level, Box::new(layer.records.walk(range.clone())));
+            }
+        }
+        Ok(merge)
     }
 
-    fn sorted(mut self) -> Self {
-        self.unwritten.sort_unstable_by(|(a, ..), (b, ..)| b.cmp(a));
-        self
+    fn add(&mut self, level: usize, cursor: Box<dyn Cursor + 'a>) {
+        if cursor.row().is_some() {
+            self.ranges.push(Source { cursor, level });
+        }
+    }
+
+    /// Lets the walk pass so many rows, those it answers included, before it pauses; at first it never does.
+    pub(super) fn allow(&mut self, rows: usize) {
+        self.allowance = rows;
     }
 
     /// What comes next; a row stays until the next call.
     pub(super) fn next(&mut self) -> Result<Next<'_>, TableFault> {
         if let Some(taken) = self.taken.take() {
-            self.ranges[taken].advance()?;
+            self.pass(taken)?;
         }
-        while let Some((range, key)) = self.first_row() {
-            let place = behind(key, self.place_at);
-            if self
-                .unwritten
-                .last()
-                .is_some_and(|(it, ..)| it[..] < *place)
-            {
-                break;
+        while let Some(first) = self.first() {
+            if self.allowance == 0 {
+                return Ok(Next::Paused);
             }
-            let id = behind(key, self.id_at);
-            let is_other = !id.starts_with(&self.id_prefix);
-            if !is_other && !self.covered.contains(id) {
-                self.taken = Some(range);
-                let (key, value) = self.ranges[range].row().expect("it comes first");
-                return Ok(Next::Row { key, value });
+            self.allowance -= 1;
+            if self.is_answer(first) {
+                self.taken = Some(first);
+                return Ok(self.answer(first));
             }
-            self.ranges[range].advance()?;
-            if is_other && self.is_out_of_patience() {
-                return Ok(Next::OutOfPatience);
-            }
+            self.pass(first)?;
         }
-        Ok(match self.unwritten.pop() {
-            Some((_, key, record)) => Next::Unwritten { key, record },
-            None => Next::End,
-        })
+        Ok(Next::End)
     }
 
-    /// The range whose row comes first, and the key of that row.
-    fn first_row(&self) -> Option<(usize, &[u8])> {
-        let rows = self.ranges.iter().enumerate();
-        rows.filter_map(|(range, cursor)| Some((range, cursor.row()?.0)))
-            .min_by_key(|(_, key)| behind(key, self.place_at))
+    /// The range whose row comes first.
+    fn first(&self) -> Option<usize> {
+        let places = self.ranges.iter().enumerate();
+        places
+            .min_by_key(|(_, source)| behind(source.key(), self.place_at))
+            .map(|(range, _)| range)
     }
 
-    fn is_out_of_patience(&mut self) -> bool {
-        let Some(patience) = &mut self.patience else {
+    fn pass(&mut self, range: usize) -> Result<(), TableFault> {
+        let cursor = &mut self.ranges[range].cursor;
+        cursor.advance()?;
+        if cursor.row().is_none() {
+            self.ranges.swap_remove(range);
+        }
+        Ok(())
+    }
+
+    /// Whether the row of this range is looked for and says how it is at this moment.
+    fn is_answer(&self, range: usize) -> bool {
+        let source = &self.ranges[range];
+        let key = source.key();
+        if !behind(key, self.id_at).starts_with(&self.id_prefix) {
             return false;
-        };
-        *patience = patience.saturating_sub(1);
-        let is_out = *patience == 0;
-        if is_out {
-            self.patience = None;
         }
-        is_out
+        let record = self.record_key(key);
+        let mut above = self.layers[source.level..].iter();
+        let is_covered = above.any(|layer| layer.records.get(&record).is_some());
+        let is_removed = || matches!(self.unwritten(source), Some((_, None)));
+        !is_covered && !is_removed()
+    }
+
+    fn answer(&self, range: usize) -> Next<'_> {
+        let source = &self.ranges[range];
+        if let Some((key, Some(record))) = self.unwritten(source) {
+            return Next::Unwritten { key, record };
+        }
+        let (key, value) = source
+            .cursor
+            .row()
+            .expect("ranges without one are left out");
+        Next::Row { key, value }
+    }
+
+    /// What the source's layer holds of the id that it is at; `None` if the source is of rows.
+    fn unwritten(&self, source: &Source<'a>) -> Option<&'a (InstanceKey, Option<Record>)> {
+        let layer = &self.layers[source.level.checked_sub(1)?];
+        layer.records.get(&self.record_key(source.key()))
+    }
+
+    fn record_key(&self, key: &[u8]) -> Vec<u8> {
+        match self.ids {
+            Ids::Keys => key.to_vec(),
+            Ids::Behind(begin) => [&begin, behind(key, self.id_at)].concat(),
+        }
+    }
+}
+
+impl Source<'_> {
+    fn key(&self) -> &[u8] {
+        self.cursor.row().map_or(&[], |(key, _)| key)
     }
 }
 
 /// What a key holds behind its first bytes; nothing if it is malformed.
 fn behind(key: &[u8], at: usize) -> &[u8] {
     key.get(at..).unwrap_or_default()
-}
-
-/// An id as it is in keys.
-fn encoded(id: &InstanceId) -> Vec<u8> {
-    let mut out = Vec::new();
-    text::put(id.as_str(), &mut out);
-    out
 }

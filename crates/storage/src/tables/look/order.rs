@@ -72,14 +72,6 @@ impl ByTime<'_> {
 }
 
 impl ById<'_> {
-    /// Whether a key is looked for.
-    pub(super) fn contains(&self, key: &InstanceKey) -> bool {
-        key.hub == self.hub
-            && self.kinds.contains(&keys::instance::kind(key))
-            && key.id.as_str().starts_with(self.id_prefix)
-            && self.after.is_none_or(|after| after < key)
-    }
-
     /// Keys of the rows of this kind.
     pub(super) fn range(&self, kind: Kind) -> Range<Vec<u8>> {
         let mut begin = keys::instance::hub(kind, self.hub).to_vec();

@@ -7,13 +7,13 @@ use longhaul_engine::query::{
 };
 use longhaul_engine::view::InstanceView;
 use longhaul_engine::{Instance, Status};
-use longhaul_types::{HubId, InstanceId};
+use longhaul_types::{HubId, InstanceId, limits};
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::select;
 
-use super::super::look::{Effort, Look};
+use super::super::look::Look;
 use super::agreement::{Step, any_budget, any_record_change, any_status, any_step_with};
 use super::world::{Change, HUBS, World, at, key};
 use crate::conformance::Subject;
@@ -32,38 +32,11 @@ struct Search {
 
 #[derive(Clone, Debug)]
 enum Question {
-    Instances(InstanceFilter, EffortKind),
+    Instances(InstanceFilter),
     Ended(EndedFilter),
     Entities(EntityQuery),
     Keys(HubId),
     Count(HubId),
-}
-
-/// How soon a search goes by ids, and whether it can.
-#[derive(Clone, Copy, Debug)]
-enum EffortKind {
-    AsAlways,
-    ByIdsAtOnce,
-    ByIdsLater,
-    TooManyIds,
-    TooManyBytes,
-}
-
-impl EffortKind {
-    fn effort(self) -> Effort {
-        let (passed_over_max, ids_max, id_bytes_max) = match self {
-            Self::AsAlways => return Effort::default(),
-            Self::ByIdsAtOnce => (0, 1_000, 1_000_000),
-            Self::ByIdsLater => (3, 1_000, 1_000_000),
-            Self::TooManyIds => (1, 2, 1_000_000),
-            Self::TooManyBytes => (1, 1_000, 600),
-        };
-        Effort {
-            passed_over_max,
-            ids_max,
-            id_bytes_max,
-        }
-    }
 }
 
 // === what is asked ===
@@ -91,23 +64,14 @@ fn any_statuses() -> impl Strategy<Value = StatusSet> {
 
 fn any_question() -> impl Strategy<Value = Question> {
     let id_prefix = select(vec!["", "", "o", "order", "order-\0", "orders", "0", "zzz"]);
-    let effort = select(vec![
-        EffortKind::AsAlways,
-        EffortKind::ByIdsAtOnce,
-        EffortKind::ByIdsLater,
-        EffortKind::TooManyIds,
-        EffortKind::TooManyBytes,
-    ]);
-    let instances = (any_hub(), any_statuses(), any_span(), id_prefix, effort).prop_map(
-        |(hub, statuses, created, id_prefix, effort)| {
-            let id_prefix = id_prefix.to_owned();
-            let filter = InstanceFilter {
+    let instances = (any_hub(), any_statuses(), any_span(), id_prefix).prop_map(
+        |(hub, statuses, created, id_prefix)| {
+            Question::Instances(InstanceFilter {
                 hub,
                 statuses,
                 created,
-                id_prefix,
-            };
-            Question::Instances(filter, effort)
+                id_prefix: id_prefix.to_owned(),
+            })
         },
     );
     let ended = (any_hub(), any_statuses(), any_span()).prop_map(|(hub, statuses, completed)| {
@@ -210,11 +174,10 @@ fn all_pages<T>(page: usize, mut next: impl FnMut(Option<&T>, usize) -> Vec<T>) 
     }
 }
 
-fn check(look: &mut Look, model: &MemTables, search: &Search) {
+fn check(look: &Look, model: &MemTables, search: &Search) {
     let page = search.page;
     match &search.question {
-        Question::Instances(filter, effort) => {
-            look.effort = effort.effort();
+        Question::Instances(filter) => {
             let found = all_pages(page, |last: Option<&InstanceView>, limit| {
                 let after = last.map(|view| TimePosition {
                     at: view.created_at,
@@ -267,8 +230,8 @@ struct Story {
     begin: Vec<Change>,
     steps: Vec<Step>,
     searches: Vec<Search>,
-    /// After which step a look is taken that is kept to the end.
-    kept: prop::sample::Index,
+    /// After which steps looks are taken that are not searched before the end.
+    late: Vec<bool>,
 }
 
 fn any_story(steps: usize) -> impl Strategy<Value = Story> {
@@ -278,9 +241,9 @@ fn any_story(steps: usize) -> impl Strategy<Value = Story> {
         begin,
         vec(any_step_with(any_record_change(LOOK_KEYS)), 1..steps),
         vec(any_search(), 1..5),
-        any::<prop::sample::Index>(),
+        vec(any::<bool>(), steps),
     );
-    parts.prop_map(|(budget, begin, steps, searches, kept)| {
+    parts.prop_map(|(budget, begin, steps, searches, late)| {
         let begin = (0..).zip(begin);
         Story {
             budget,
@@ -289,43 +252,37 @@ fn any_story(steps: usize) -> impl Strategy<Value = Story> {
                 .collect(),
             steps,
             searches,
-            kept,
+            late,
         }
     })
 }
 
-/// Looks are taken after every step, and one of them is kept to the end while everything changes.
+/// Looks are taken after every step. Some are searched when everything has changed, the last one first.
 fn agree<S: Subject>(subject: S, story: &Story) {
-    let Story {
-        budget,
-        begin,
-        steps,
-        searches,
-        kept,
-    } = story;
-    let mut world = World::new(subject, *budget);
-    begin.iter().for_each(|change| world.apply(change));
+    let mut world = World::new(subject, story.budget);
+    story.begin.iter().for_each(|change| world.apply(change));
     world.write_through();
     world.flush();
-    let mut old = None;
-    for (number, step) in steps.iter().enumerate() {
+    let search = |look: &Look, model: &MemTables| {
+        for search in &story.searches {
+            check(look, model, search);
+        }
+    };
+    let mut kept = Vec::new();
+    for (step, is_late) in story.steps.iter().zip(&story.late) {
         if matches!(step, Step::Crash) {
             // A process that is gone looks no more.
-            old = None;
+            kept.clear();
         }
         step.take(&mut world);
-        let mut look = world.tables.look().expect("looked");
-        for search in searches {
-            check(&mut look, &world.model, search);
-        }
-        if number == kept.index(steps.len()) {
-            old = Some((look, world.model.clone()));
+        let look = world.tables.look().expect("looked");
+        match is_late {
+            true => kept.push((look, world.model.clone())),
+            false => search(&look, &world.model),
         }
     }
-    if let Some((mut look, model)) = old {
-        for search in searches {
-            check(&mut look, &model, search);
-        }
+    while let Some((look, model)) = kept.pop() {
+        search(&look, &model);
     }
 }
 
@@ -416,12 +373,101 @@ fn a_look_sees_nothing_that_happens_later() {
 }
 
 #[test]
+fn many_looks_that_nobody_has_searched_yet_are_each_of_their_moment() {
+    let mut world = World::new(InMemory::new(), usize::MAX);
+    let mut looks = Vec::new();
+    for second in 0..200 {
+        world.apply(&put(0, Status::Running, second));
+        looks.push(world.tables.look().expect("looked"));
+        if second == 150 {
+            world.freeze();
+        }
+    }
+    for (second, look) in (0..200).zip(&looks).rev() {
+        let found = look.instances(&everything(), None, 10).expect("read");
+        let times: Vec<_> = found.iter().map(|view| view.created_at).collect();
+        assert_eq!(times, [at(second)]);
+    }
+}
+
+#[test]
+fn a_look_takes_what_has_changed_since_the_last_one() {
+    let mut world = World::new(InMemory::new(), usize::MAX);
+    let changes = |world: &mut World<InMemory>| {
+        let seen = world.tables.residents.look();
+        [seen.frozen, seen.current].map(|version| version.map_or(0, |it| it.changes()))
+    };
+    assert_eq!(changes(&mut world), [0, 0]);
+    (0..20).for_each(|key| world.apply(&put(key, Status::Running, key)));
+    assert_eq!(changes(&mut world), [0, 20]);
+    world.apply(&put(3, Status::Completed, 3));
+    world.apply(&put(3, Status::Failed, 3));
+    assert_eq!(changes(&mut world), [0, 1]);
+    world.freeze();
+    assert_eq!(changes(&mut world), [0, 0], "the looks before saw it all");
+    world.apply(&put(4, Status::Completed, 4));
+    assert_eq!(changes(&mut world), [0, 1]);
+    world.write();
+    world.complete();
+    assert_eq!(changes(&mut world), [0, 1]);
+    world.freeze();
+    world.write();
+    world.complete();
+    assert_eq!(changes(&mut world), [0, 0]);
+    (0..20).for_each(|key| world.apply(&put(key, Status::Running, key)));
+    world.freeze();
+    world.apply(&put(4, Status::Completed, 4));
+    assert_eq!(changes(&mut world), [19, 1], "nobody looked before");
+}
+
+#[test]
+fn a_page_ends_with_a_number_of_bytes_too_whichever_way_it_was_found() {
+    let mut world = World::new(InMemory::new(), 0);
+    let numbers = || (0..240_u8).step_by(2);
+    for number in numbers() {
+        world.apply(&Change::PutInstance {
+            key: number,
+            status: Status::Running,
+            second: 250 - number,
+            payload_bytes: u16::MAX,
+        });
+    }
+    world.write_through();
+    for prefix in ["", "order"] {
+        let all = numbers().rev().map(|number| key(number).id);
+        let expected = all.filter(|id| id.as_str().starts_with(prefix));
+        let expected: Vec<InstanceId> = expected.collect();
+        let filter = InstanceFilter {
+            id_prefix: prefix.to_owned(),
+            ..everything()
+        };
+        let look = world.tables.look().expect("looked");
+        let mut found: Vec<InstanceView> = Vec::new();
+        loop {
+            let after = found.last().map(|view| TimePosition {
+                at: view.created_at,
+                id: view.key.id.clone(),
+            });
+            let page = look.instances(&filter, after.as_ref(), 200).expect("read");
+            let Some((_, before)) = page.split_last() else {
+                break;
+            };
+            let bytes: usize = before.iter().map(InstanceView::payload_bytes).sum();
+            assert!(bytes < limits::SEARCH_BYTES_MAX, "one too many");
+            assert!(page.len() < 40, "no end: {}", page.len());
+            found.extend(page);
+        }
+        assert!(ids(&found) == expected, "{prefix:?}: {}", found.len());
+    }
+}
+
+#[test]
 fn an_index_that_contradicts_the_records_is_a_fault() {
     let mut world = World::new(InMemory::new(), 0);
     world.apply(&put(0, Status::Running, 1));
     world.apply(&put(2, Status::Running, 2));
     world.write_through();
-    let damage = |delete: &[u8], put: &[u8]| {
+    let mut damage = |delete: &[u8], put: &[u8]| {
         let mut batch = crate::rows::RowBatch::default();
         batch.delete(delete);
         batch.put(put, b"");

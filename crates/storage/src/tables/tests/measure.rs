@@ -254,6 +254,13 @@ fn measure_looks() {
         };
         measure("100 ended", 1, || look.ended(&ended, None, 100)).expect("read");
         drop(look);
+        for key in &keys[..100] {
+            let found = tables.instance_mut(key).expect("read");
+            found.expect("there").turns += 1;
+        }
+        let look = measure("a look 100 changes later", 1, || tables.look()).expect("looked");
+        measure("the first 100 of it", 1, || look.instances(&any, None, 100)).expect("read");
+        drop(look);
         measure("checkpoint", 1, || checkpoint(&mut tables));
     }
 }

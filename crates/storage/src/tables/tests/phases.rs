@@ -181,6 +181,28 @@ fn ended_instances_are_evicted_before_live_ones() {
 }
 
 #[test]
+fn what_has_just_ended_leaves_when_memory_is_nearly_full() {
+    let fill = |bytes_max| {
+        let mut world = World::new(InMemory::new(), bytes_max);
+        for number in 0..5 {
+            world.apply(&put(number, Status::Running));
+            world.write_through();
+        }
+        world.apply(&put(5, Status::Completed));
+        world.write_through();
+        world
+    };
+    let all = fill(usize::MAX).tables.statistics();
+    assert_eq!(all.resident_instances, 6);
+
+    let mut world = fill(all.resident_bytes);
+    assert!(world.tables.residents.find(&key(5)).is_none());
+    assert_eq!(world.tables.statistics().resident_instances, 5);
+    assert!(world.tables.instance(&key(5)).expect("read").is_some());
+    world.check();
+}
+
+#[test]
 fn what_was_used_lately_stays() {
     let mut world = World::new(InMemory::new(), usize::MAX);
     for key in 0..6 {

@@ -161,6 +161,63 @@ fn a_child_is_waited_for_again_if_it_failed_or_was_not_heard_of() {
     assert_eq!(waits, expected);
 }
 
+fn locked(section: &str, lock_set: &[&str]) -> [Bytes; 2] {
+    let lock_set: Vec<String> = lock_set.iter().map(|it| (*it).to_owned()).collect();
+    [
+        entity_event::lock_requested(1, NOW, section, &lock_set, 0, None),
+        entity_event::lock_granted(NOW, section),
+    ]
+}
+
+fn left(section: &str, target: &str) -> Bytes {
+    entity_event::unlock_sent(2, NOW, section, None, target)
+}
+
+/// Critical sections that the execution was inside when it ended, with their entities.
+fn inside(events: &[Bytes]) -> Vec<(String, Vec<String>)> {
+    let sections = Past::of(events).sections.into_iter();
+    let names = |entities: Vec<InstanceId>| entities.iter().map(ToString::to_string).collect();
+    sections
+        .map(|(id, entities)| (id.to_string(), names(entities)))
+        .collect()
+}
+
+fn section(id: &str, entities: &[&str]) -> (String, Vec<String>) {
+    let entities = entities.iter().map(|it| (*it).to_owned());
+    (id.to_owned(), entities.collect())
+}
+
+#[test]
+fn a_section_is_what_was_granted_and_not_left_in_a_turn_that_went_on() {
+    let turn = || event::orchestrator_started(NOW);
+    let end = || event::execution_completed(9, NOW, Status::Failed, None, None);
+    let mut events = locked("s", &["@B@2", "@a@1", "@c@3"]).to_vec();
+    assert_eq!(inside(&events[..1]), [], "not granted");
+    assert_eq!(inside(&events), [section("s", &["@a@1", "@b@2", "@c@3"])]);
+
+    events.extend([
+        left("s", "@a@1"),
+        left("other", "@b@2"),
+        left("s", "nothing"),
+        turn(),
+    ]);
+    assert_eq!(inside(&events), [section("s", &["@b@2", "@c@3"])]);
+    let named: Vec<Bytes> = [&events[..], &[left("", "@b@2"), left("s", "@C@3"), turn()]].concat();
+    assert_eq!(inside(&named), [], "left as a whole");
+
+    // What the last turn left goes with the end.
+    events.extend([left("s", "@b@2"), called(3, "r"), left("s", "@c@3"), end()]);
+    assert_eq!(inside(&events), [section("s", &["@b@2", "@c@3"])]);
+    assert_eq!(kept(&events), [0, 1, 2, 3, 4, 5, 7]);
+
+    // Rewound, it goes on: what it leaves then is left.
+    let kept = kept(&events).into_iter().map(|place| events[place].clone());
+    let mut again: Vec<Bytes> = kept.collect();
+    again.extend([turn(), left("s", "@b@2"), turn(), end()]);
+    assert_eq!(inside(&again), [section("s", &["@c@3"])]);
+    assert_eq!(inside(&locked("empty", &[])), []);
+}
+
 #[test]
 fn timers_calls_and_locks_without_an_answer_are_found_in_their_places() {
     let lock = |section: &str| {
