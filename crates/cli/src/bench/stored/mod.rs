@@ -2,10 +2,12 @@
 //!
 //! ```text
 //!                         hello5 alone     hello5, while one client lists and one looks up
-//! empty node              empty        ──► empty_queried    (over the first thousand stored)
-//!   │ store all of them
-//! node full of instances  stored       ──► stored_queried
+//! empty node              empty            empty_queried    (over a thousand instances)
+//! node full of instances  stored           stored_queried
 //! ```
+//!
+//! The two nodes are measured in turns, round after round, so that what happens to the machine happens to both; the report
+//! is about the round in the middle.
 //!
 //! Most of the instances ended with their first turn, the others wait for an event that never comes. Whatever is listed or
 //! looked up is checked.
@@ -50,8 +52,8 @@ use report::{Phase, Phases};
 use store::{Store, Stored, WORKER_SLOTS};
 
 const CONNECTIONS: NonZeroUsize = NonZeroUsize::new(2).expect("two is not zero");
-/// Stored before the empty node is measured with queries, so that there is something to find.
-const FIRST_STORED: usize = 1_000;
+/// Stored on the node that is called empty, so that queries find something.
+const FEW: usize = 1_000;
 
 /// Arguments of `longhaul bench stored`.
 #[derive(Debug, Args)]
@@ -76,9 +78,13 @@ pub struct StoredArgs {
     #[arg(short, long, value_name = "PER_SECOND", value_parser = positive_rate)]
     rate: Option<f64>,
 
-    /// How long to measure, four times
-    #[arg(short, long, default_value = "30s", value_parser = humantime::parse_duration)]
+    /// How long to measure, four times in each round
+    #[arg(short, long, default_value = "20s", value_parser = humantime::parse_duration)]
     duration: Duration,
+
+    /// How often the nodes are measured in turns
+    #[arg(long, default_value = "3")]
+    rounds: NonZeroUsize,
 
     /// How long to load before each measurement
     #[arg(short, long, default_value = "5s", value_parser = humantime::parse_duration)]
@@ -134,51 +140,53 @@ pub(super) async fn run(args: StoredArgs) -> anyhow::Result<ExitCode> {
         live <= count,
         "--live {live} is more than --instances {count}"
     );
-    let mut server = ScratchServer::create(&args.scratch)?;
-    server.start().await?;
-    let bench = Bench::start(&args, &server).await?;
-    let rss_empty_bytes = bench.process.and_then(Process::rss_bytes);
+    let mut empty_server = ScratchServer::create(&args.scratch)?;
+    let mut full_server = ScratchServer::create(&args.scratch)?;
+    empty_server.start().await?;
+    full_server.start().await?;
+    let empty = Bench::start(&args, &empty_server).await?;
+    let full = Bench::start(&args, &full_server).await?;
+    let rss_empty_bytes = full.process.and_then(Process::rss_bytes);
     let store = Store::new(count, live, args.payload_bytes);
-
-    let empty = bench.measure("an empty node", None).await?;
-    let first = count.min(FIRST_STORED);
-    let few = bench.fill(&store, 0..first).await?;
-    let empty_queried = bench.measure("the same with queries", Some(&few)).await?;
+    let few = empty.fill(&store, 0..count.min(FEW)).await?;
 
     eprintln!("storing {count} instances, {live} of them waiting");
     let begun = Instant::now();
-    let rest = bench.fill(&store, first..count).await?;
+    let all = full.fill(&store, 0..count).await?;
     let stored_in = begun.elapsed();
-    let all = Arc::new(Stored {
-        from: few.from,
-        ..Stored::clone(&rest)
-    });
     sleep(args.settle).await;
-    let rss_stored_bytes = bench.process.and_then(Process::rss_bytes);
-    let data_bytes = server.data_bytes();
+    let rss_stored_bytes = full.process.and_then(Process::rss_bytes);
+    let data_bytes = full_server.data_bytes();
     eprintln!("listing all of them");
-    let counted = all.count(&bench.client).await?;
+    let counted = all.count(&full.client).await?;
 
-    let stored = bench.measure("the full node", None).await?;
-    let stored_queried = bench.measure("the same with queries", Some(&all)).await?;
-    bench.worker.stop().await;
-    server.stop(Stop::Gracefully).await?;
+    let mut rounds = Vec::new();
+    for round in 1..=args.rounds.get() {
+        eprintln!("round {round} of {}", args.rounds);
+        rounds.push(Phases {
+            empty: empty.measure("an empty node", None).await?,
+            stored: full.measure("the full node", None).await?,
+            empty_queried: empty
+                .measure("an empty node with queries", Some(&few))
+                .await?,
+            stored_queried: full
+                .measure("the full node with queries", Some(&all))
+                .await?,
+        });
+    }
+    for (bench, server) in [(empty, &mut empty_server), (full, &mut full_server)] {
+        bench.worker.stop().await;
+        server.stop(Stop::Gracefully).await?;
+    }
 
-    let phases = Phases {
-        empty,
-        empty_queried,
-        stored,
-        stored_queried,
-    };
     let sizes = report::Sizes {
         counted,
-        stored_now: count - first,
         stored_in,
         rss_empty_bytes,
         rss_stored_bytes,
         data_bytes,
     };
-    let report = Report::of(&args, sizes, phases);
+    let report = Report::of(&args, sizes, rounds);
     args.output.print(&report, Report::rows)?;
     Ok(match report.is_clean() {
         true => ExitCode::SUCCESS,

@@ -40,16 +40,19 @@ pub struct Report {
     rss_stored_bytes: Option<u64>,
     /// Size of the data directory with all of them stored.
     data_bytes: u64,
+    /// Throughput of the full node to the empty one in each round.
+    rounds: Vec<Option<f64>>,
+    /// The round in the middle.
     phases: Phases,
     ratios: Ratios,
+    #[serde(skip)]
+    is_clean: bool,
 }
 
 /// Beside the phases.
 pub(super) struct Sizes {
     pub(super) counted: Counted,
-    /// How many were stored in one go.
-    pub(super) stored_now: usize,
-    /// In that time.
+    /// How long storing took.
     pub(super) stored_in: Duration,
     pub(super) rss_empty_bytes: Option<u64>,
     pub(super) rss_stored_bytes: Option<u64>,
@@ -220,7 +223,18 @@ fn call_changes(calls: Option<&Calls>, base: Option<&Calls>) -> BTreeMap<&'stati
         .collect()
 }
 
+/// The round that is neither the best nor the worst for the full node.
+fn middle(mut rounds: Vec<Phases>) -> Phases {
+    let throughput = |round: &Phases| round.throughput().unwrap_or_default();
+    rounds.sort_by(|a, b| throughput(a).total_cmp(&throughput(b)));
+    rounds.swap_remove(rounds.len() / 2)
+}
+
 impl Phases {
+    fn throughput(&self) -> Option<f64> {
+        self.stored.to(&self.empty).throughput
+    }
+
     fn ratios(&self) -> Ratios {
         let calls = |of: fn(&Phase) -> Option<&Calls>| {
             call_changes(of(&self.stored_queried), of(&self.empty_queried))
@@ -245,12 +259,18 @@ impl Phases {
 }
 
 impl Report {
-    pub(super) fn of(args: &StoredArgs, sizes: Sizes, phases: Phases) -> Self {
+    pub(super) fn of(args: &StoredArgs, sizes: Sizes, rounds: Vec<Phases>) -> Self {
         let Counted {
             live,
             ended,
             elapsed,
         } = sizes.counted;
+        let is_clean = rounds
+            .iter()
+            .flat_map(Phases::all)
+            .all(|phase| phase.is_clean);
+        let throughputs = rounds.iter().map(Phases::throughput).collect();
+        let phases = middle(rounds);
         let per_s = |count: usize, time: Duration| ratio(count as f64, time.as_secs_f64());
         Self {
             instances: live + ended,
@@ -261,19 +281,21 @@ impl Report {
             page_size: args.page_size.get(),
             pages_per_s: args.pages_per_s,
             gets_per_s: args.gets_per_s,
-            stored_per_s: per_s(sizes.stored_now, sizes.stored_in),
+            stored_per_s: per_s(live + ended, sizes.stored_in),
             counted_per_s: per_s(live + ended, elapsed),
             rss_empty_bytes: sizes.rss_empty_bytes,
             rss_stored_bytes: sizes.rss_stored_bytes,
             data_bytes: sizes.data_bytes,
+            rounds: throughputs,
             ratios: phases.ratios(),
             phases,
+            is_clean,
         }
     }
 
     /// Whether everything was done and nothing went wrong.
     pub(super) fn is_clean(&self) -> bool {
-        self.phases.all().iter().all(|phase| phase.is_clean)
+        self.is_clean
     }
 
     pub(super) fn rows(&self) -> Rows {
@@ -315,6 +337,10 @@ impl Report {
             ("full", stored.text()),
             ("  with queries", stored_queried.text()),
             ("full to empty", self.ratios.stored.text()),
+            ("  by round", {
+                let rounds = self.rounds.iter().copied().map(or_missing);
+                format!("throughput {}", rounds.collect::<Vec<_>>().join(", "))
+            }),
             (
                 "empty, queried to not",
                 self.ratios.queries_when_empty.text(),
@@ -448,6 +474,24 @@ mod tests {
         };
         assert_eq!(ratios.pages, BTreeMap::from([("all", three)]));
         assert!(ratios.gets.is_empty());
+    }
+
+    #[test]
+    fn the_round_in_the_middle_is_told_about() {
+        let round = |full| Phases {
+            empty: phase(1_000.0, 400.0, None),
+            empty_queried: phase(1_000.0, 400.0, None),
+            stored: phase(full, 400.0, None),
+            stored_queried: phase(full, 400.0, None),
+        };
+        for (rounds, expected) in [
+            (vec![700.0], 0.7),
+            (vec![900.0, 500.0, 1_200.0], 0.9),
+            (vec![1_200.0, 500.0, 700.0], 0.7),
+        ] {
+            let middle = middle(rounds.into_iter().map(round).collect());
+            assert_eq!(middle.throughput(), Some(expected));
+        }
     }
 
     #[test]

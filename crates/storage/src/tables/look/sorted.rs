@@ -2,6 +2,8 @@
 //!
 //! Entries are in runs of at most [`RUN_MAX`], runs are shared between copies, and a change copies the run it is in.
 //! So a copy costs nothing, and the first change after it a pointer per run and the entries of one.
+//!
+//! Our own because the well-kept crates with such a map are under a licence that `deny.toml` does not allow.
 
 use std::ops::Range;
 use std::sync::Arc;
