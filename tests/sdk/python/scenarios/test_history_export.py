@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
@@ -84,7 +85,8 @@ def test_a_batch_exports_every_history_whole(own_hub: Hub, exports: ExportHistor
 
 def test_a_batch_takes_the_statuses_it_names(own_hub: Hub, exports: ExportHistoryClient, shelf: Shelf):
     _, failed = ended(own_hub, 1, -1)
-    terminated = own_hub.start("nobody-runs-this")
+    # Not begun when it is terminated: the worker takes whatever is ready.
+    terminated = own_hub.start("work", scheduledStartTimestamp=raw.timestamp(time.time() + 86_400))
     own_hub.terminate(terminated)
     own_hub.reaches(terminated, raw.TERMINATED)
     job = exports.create_job(everything_so_far(

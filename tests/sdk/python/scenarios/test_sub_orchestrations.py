@@ -1,6 +1,7 @@
 """Sub-orchestrations: results, failures, ids, parent information, tags and versions."""
 
 import re
+import time
 from datetime import timedelta
 
 from durabletask import task
@@ -167,7 +168,7 @@ def test_the_server_names_children_nobody_named(hub: Hub):
 
 def test_a_child_id_in_use_fails_the_task_instead_of_hanging(hub: Hub):
     taken = hub.unique("taken")
-    hub.start(hub.unique("nobody-runs-this"), instance_id=taken)
+    hub.start("nothing", instance_id=taken, scheduledStartTimestamp=raw.timestamp(time.time() + 86_400))
 
     def child(ctx: task.OrchestrationContext, _):
         return "should not run"
