@@ -4,11 +4,12 @@
 //! setup ─► rocksdb        one archive per machine, in the cache
 //!    │
 //!    ├─► dev              optimised build, then `longhaul dev`
-//!    └─► test             tidy, format, lints, tests, fuzz corpora, real SDKs, kill -9, simulation
+//!    └─► test             tidy, format, lints, tests, fuzz corpora, real SDKs, kill -9, live chaos, simulation
 //! ```
 
 mod build_env;
 mod cache;
+mod chaos;
 mod counts;
 mod dev;
 mod files;
@@ -31,6 +32,8 @@ usage: cargo xtask <command>
   dev [-- ARGS]       build the optimised binary and run `longhaul dev ARGS`
   test                the complete test run
   crash [--rounds N]  only the kill -9 suite (default: 50 rounds)
+  chaos FAULT... | all | short [--rounds N] [--minutes N] [--nodes N] [--bin PATH] [--debug]
+                      real faults on real nodes, see docs/chaos.md
   fuzz [TARGET] [--seconds N] [--keep]
                       search for inputs that break a promise (default: all targets, 60 s each);
                       --keep puts what reaches something new into the corpus
@@ -64,6 +67,7 @@ fn run() -> Result<ExitCode> {
                 .with_context(|| format!("{rounds} is not a number"))?;
             return suites::crash(&root, rounds);
         }
+        ["chaos", rest @ ..] => return chaos::run(&root, &chaos::Options::parse(rest)?),
         ["fuzz", rest @ ..] => return suites::fuzz(&root, &fuzz::Options::parse(rest)?),
         ["tidy"] => return suites::tidy(&root),
         ["env"] => build_env::print_exports(&root)?,

@@ -6,7 +6,7 @@ use anyhow::{Result, ensure};
 
 use crate::{
     build_env::{self, BuildEnv},
-    cache,
+    cache, chaos,
     counts::Counts,
     dev::SERVER_PACKAGE,
     fuzz,
@@ -76,6 +76,7 @@ pub(crate) fn test(root: &Path) -> Result<ExitCode> {
             report.phase(suite.name, || sdk_suite(root, build, built, suite));
         }
         report.phase("kill -9", || crash_suite(root, build, built, CRASH_ROUNDS));
+        report.phase("chaos", || chaos::short(build, built));
         let simulation = build.of_workspace(SIMULATION, "sim");
         report.phase("simulation", || {
             phases::cargo_tests(simulation.cargo(&["test", "--no-fail-fast"]))

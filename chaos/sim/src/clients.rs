@@ -10,7 +10,8 @@ use longhaul_engine::history::entity_event::{OperationText, operation_signaled};
 use longhaul_engine::history::event::{INBOUND, event_raised};
 use longhaul_engine::message::Creation;
 use longhaul_engine::{Command, InstanceKey, Reply, Status};
-use longhaul_partition::{Clock, Partitions, ProposeError, WaitFor};
+use longhaul_partition::{Clock, WaitFor};
+use longhaul_routing::{ProposeError, Router};
 use longhaul_types::{ExecutionId, InstanceId, Timestamp};
 
 use crate::dice::Dice;
@@ -28,7 +29,7 @@ pub(crate) use reads::{look, look_at_entity};
 /// A client during one process of the node.
 pub(crate) struct Client {
     pub(crate) world: World,
-    pub(crate) partitions: Partitions,
+    pub(crate) router: Router,
     pub(crate) dice: Dice,
     pub(crate) story: Story,
     /// Tells its stories apart.
@@ -82,7 +83,11 @@ impl Client {
             }
             Deed::Purge { input } => {
                 self.start_until_done(&input, &mut progress).await;
-                self.await_end().await;
+                if !progress.tried {
+                    self.await_end().await;
+                    progress.tried = true;
+                    self.save(&progress);
+                }
                 self.purge_until_gone().await;
                 self.look().await;
                 return self.done(&mut progress);
@@ -115,7 +120,7 @@ impl Client {
             self.save(progress);
             self.pause(0, 3_000).await;
             let wanted = queries::wanted(&mut self.dice);
-            queries::read(&self.world, &self.partitions, wanted, &mut self.dice).await;
+            queries::read(&self.world, &self.router, wanted, &mut self.dice).await;
         }
     }
 
@@ -279,24 +284,23 @@ impl Client {
             request: request.clone(),
         });
         let command = command(&request, reuse, self.world.clock().now());
-        let partitions = self.partitions.clone();
-        let key = self.key();
+        let home = self.router.home(&self.key());
         let is_signal = matches!(request, Request::Signal { due: None, .. });
         let outcome = match self.world.sabotage() {
             Sabotage::EarlyAnswer => {
-                tokio::spawn(async move { partitions.home(&key).propose(command).await });
+                tokio::spawn(async move { home.propose(command).await });
                 Ok(Reply::Done)
             }
             Sabotage::LostSignal if is_signal && self.dice.percent(30) => Ok(Reply::Done),
             Sabotage::ForgottenRequest if is_signal => {
                 let command = sabotage::as_another_request(command, call);
-                partitions.home(&key).propose(command).await
+                home.propose(command).await
             }
             Sabotage::HastySignal => {
                 let command = sabotage::due_at_once(command);
-                partitions.home(&key).propose(command).await
+                home.propose(command).await
             }
-            _ => partitions.home(&key).propose(command).await,
+            _ => home.propose(command).await,
         };
         let answer = answer(outcome);
         self.world.note(Moment::Answered {
@@ -309,21 +313,31 @@ impl Client {
 
     /// Reads the instance and its history.
     async fn look(&self) {
-        look(&self.world, &self.partitions, &self.story.instance).await;
+        look(&self.world, &self.router, &self.story.instance).await;
+    }
+
+    /// A call whose answer this client did not wait for may have come last.
+    async fn resume_again(&mut self) {
+        if self.world.plan().alone || !matches!(self.story.deed, Deed::Pester { .. }) {
+            return;
+        }
+        let instance = self.story.instance.clone();
+        self.call_plainly(Request::Resume { instance }).await;
     }
 
     /// Waits for the instance's end; answers how it ended.
     async fn await_end(&mut self) -> Status {
         loop {
             let key = self.key();
-            let waiting = self.partitions.home(&key).wait(&key, WaitFor::Ended);
+            let home = self.router.home(&key);
+            let waiting = home.wait(&key, WaitFor::Ended);
             let patience = self.dice.millis(200, 5_000);
             let waited = tokio::time::timeout(patience, waiting).await;
             self.look().await;
             match waited {
                 Ok(Ok(view)) => return view.status,
                 Ok(Err(_)) => self.pause(10, 100).await,
-                Err(_) => {}
+                Err(_) => self.resume_again().await,
             }
         }
     }

@@ -1,6 +1,7 @@
-//! The node's wall clock: follows the simulation's paused time, runs fast or slow, and is set back now and then.
+//! A node's wall clock: follows the simulation's time, runs fast or slow, and is set back now and then.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use longhaul_partition::Clock;
@@ -16,12 +17,27 @@ const NANOS: i128 = 1_000_000_000;
 #[derive(Clone, Debug)]
 pub struct SimClock(Arc<Mutex<State>>);
 
+/// True time, for clocks that do not follow the runtime they are read in.
+#[derive(Clone, Debug, Default)]
+pub struct TrueTime(Arc<AtomicU64>);
+
+impl TrueTime {
+    /// Time since the simulation began.
+    #[must_use]
+    pub fn elapsed(&self) -> Duration {
+        Duration::from_nanos(self.0.load(Ordering::Relaxed))
+    }
+
+    /// Lets time go on.
+    pub fn advance(&self, by: Duration) {
+        let nanos = u64::try_from(by.as_nanos()).expect("a run is short");
+        self.0.fetch_add(nanos, Ordering::Relaxed);
+    }
+}
+
 #[derive(Debug)]
 struct State {
-    /// Time since the simulation began, up to the current life.
-    before: Duration,
-    /// When the current life began; absent while the node is down.
-    since: Option<Instant>,
+    course: Course,
     /// Parts per million by which the clock runs fast.
     drift_ppm: i64,
     /// What it was set to by hand.
@@ -30,13 +46,42 @@ struct State {
     high: Timestamp,
 }
 
+/// What a clock follows.
+#[derive(Debug)]
+enum Course {
+    /// The runtime it is read in, of which there is one after another.
+    Lives {
+        /// Time since the simulation began, up to the current life.
+        before: Duration,
+        /// When the current life began; absent while the node is down.
+        since: Option<Instant>,
+    },
+    /// What is true for all.
+    True(TrueTime),
+}
+
 impl SimClock {
     /// A clock that runs fast by so much.
     #[must_use]
     pub fn new(drift_ppm: i64) -> Self {
+        Self::on(
+            Course::Lives {
+                before: Duration::ZERO,
+                since: None,
+            },
+            drift_ppm,
+        )
+    }
+
+    /// A clock that runs faster than true time by so much.
+    #[must_use]
+    pub fn following(time: TrueTime, drift_ppm: i64) -> Self {
+        Self::on(Course::True(time), drift_ppm)
+    }
+
+    fn on(course: Course, drift_ppm: i64) -> Self {
         Self(Arc::new(Mutex::new(State {
-            before: Duration::ZERO,
-            since: None,
+            course,
             drift_ppm,
             offset: 0,
             high: Timestamp::EPOCH,
@@ -45,16 +90,20 @@ impl SimClock {
 
     /// The node boots after having been down for this long. Called in its runtime.
     pub fn boot(&self, down: Duration) {
-        let mut state = self.0.lock();
-        state.before += down;
-        state.since = Some(Instant::now());
+        if let Course::Lives { before, since } = &mut self.0.lock().course {
+            *before += down;
+            *since = Some(Instant::now());
+        }
     }
 
     /// The node goes down; time stands still until it boots. Called in its runtime.
     pub fn halt(&self) {
         let mut state = self.0.lock();
-        state.before = state.elapsed();
-        state.since = None;
+        let elapsed = state.course.elapsed();
+        if let Course::Lives { before, since } = &mut state.course {
+            *before = elapsed;
+            *since = None;
+        }
     }
 
     /// Somebody sets the clock, forwards or back.
@@ -65,7 +114,7 @@ impl SimClock {
     /// Time since the simulation began, as nobody inside can know it.
     #[must_use]
     pub fn elapsed(&self) -> Duration {
-        self.0.lock().elapsed()
+        self.0.lock().course.elapsed()
     }
 
     /// The latest time the clock has ever shown.
@@ -76,16 +125,21 @@ impl SimClock {
     }
 }
 
-impl State {
+impl Course {
     fn elapsed(&self) -> Duration {
-        self.before + self.since.map_or(Duration::ZERO, |since| since.elapsed())
+        match self {
+            Self::Lives { before, since } => {
+                *before + since.map_or(Duration::ZERO, |since| since.elapsed())
+            }
+            Self::True(time) => time.elapsed(),
+        }
     }
 }
 
 impl Clock for SimClock {
     fn now(&self) -> Timestamp {
         let mut state = self.0.lock();
-        let nanos = i128::try_from(state.elapsed().as_nanos()).expect("a run is short");
+        let nanos = i128::try_from(state.course.elapsed().as_nanos()).expect("a run is short");
         let drift = nanos * i128::from(state.drift_ppm) / 1_000_000;
         let now = Timestamp::from_nanos(ORIGIN_SECONDS * NANOS + nanos + drift + state.offset);
         state.high = state.high.max(now);

@@ -1,5 +1,7 @@
-//! Deterministic simulation of one Longhaul node: the real log, storage, replication, engine and partition runtime on
-//! one thread, over a simulated disk, clock and randomness, through kills, losses of power and failing disks.
+//! Deterministic simulation of Longhaul: the real log, storage, replication, engine, partition runtime and routing on
+//! one thread, over simulated disks, clocks, randomness and links, through kills, losses of power and failing disks.
+//!
+//! Of one node:
 //!
 //! ```text
 //!   seed ─► plan ─► simulation ─┬─ node      the real crates           ┐
@@ -7,11 +9,14 @@
 //!                               └─ workers   run orchestrations, entities ┘
 //! ```
 //!
+//! Of several nodes: [`cluster`]; clients, workers, moments and invariants are the same.
+//!
 //! A seed decides everything: settings, work, faults, the order in which jobs run. Two runs of one seed leave the same
 //! trace and the same bytes on disk. Whoever judges a run sees only what clients and workers see.
 
 mod clients;
 pub mod clock;
+pub mod cluster;
 pub mod dice;
 pub mod disk;
 pub mod entities;

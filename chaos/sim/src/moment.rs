@@ -6,6 +6,7 @@ use longhaul_engine::Status;
 use longhaul_types::Timestamp;
 
 use crate::history::{Entry, Operation};
+use crate::world::ProcessId;
 
 /// One happening.
 #[derive(Clone, Debug)]
@@ -193,6 +194,36 @@ pub enum Moment {
     },
     /// A worker loses its stream, gives an item back, or drops it without a word.
     Setback(Setback),
+    /// A process of one of several nodes leads a partition.
+    Leads {
+        /// Which process.
+        process: ProcessId,
+        /// Which partition.
+        partition: u16,
+        /// In this term.
+        term: u64,
+    },
+    /// A work item has reached a worker on another node than its leader's.
+    Travelled {
+        /// Which delivery.
+        delivery: u64,
+    },
+    /// A replica has taken over what another one has.
+    Installed {
+        /// The node it is on.
+        node: u64,
+        /// Of which partition.
+        partition: u16,
+    },
+    /// Something is done to one of several nodes, or to the network between them.
+    Mishap(Mishap),
+    /// The replicas of a partition, when all is at rest.
+    Replicas {
+        /// Which partition.
+        partition: u16,
+        /// The node of each, how far it has got, and its state's digest.
+        replicas: Vec<(u64, u64, u128)>,
+    },
     /// No fault comes from here on.
     Healed,
     /// Everything should have come to rest.
@@ -224,6 +255,60 @@ pub enum Ending {
     PowerLost,
 }
 
+/// What is done to nodes and to the network between them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Mishap {
+    /// A process starts.
+    Starts(ProcessId),
+    /// A process has ended.
+    Ends(u64, Ending),
+    /// All machines lose power.
+    Blackout,
+    /// A process stands still.
+    Paused(u64),
+    /// It goes on.
+    Resumed(u64),
+    /// Nothing passes from one node to another.
+    Cut(Vec<(u64, u64)>),
+    /// It does again.
+    Mended(Vec<(u64, u64)>),
+    /// Links break.
+    LinksBroken,
+    /// Everything to and from a node takes so many milliseconds longer.
+    Slow(u64, u64),
+    /// A disk is about to fail.
+    DiskBroken(u64),
+    /// A clock was set by so many milliseconds.
+    ClockSet(u64, i64),
+    /// A leader is asked to hand over.
+    Transfer {
+        /// Of which partition.
+        partition: u16,
+        /// To this node.
+        to: u64,
+    },
+    /// A replica is being moved.
+    Moving {
+        /// Of which partition.
+        partition: u16,
+        /// From this node.
+        from: u64,
+        /// To this one.
+        to: u64,
+    },
+    /// It has been moved.
+    Moved(u16),
+    /// A node has lost everything, and comes back as another.
+    Wiped {
+        /// The node.
+        node: u64,
+        /// The other.
+        comes_back: u64,
+    },
+    /// A client goes to another node.
+    ClientMoved(u64),
+}
+
 /// What goes wrong with a worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Setback {
@@ -247,6 +332,8 @@ pub enum Setback {
     BatchFailed,
     /// Its answer to a batch comes when the delivery is over.
     BatchStale,
+    /// It is handed an item by somebody who does not lead any more and does not know that yet.
+    HandedOutLate,
 }
 
 /// What a client asks for.

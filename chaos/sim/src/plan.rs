@@ -15,7 +15,9 @@ pub const CHILDREN_MAX: u64 = 5;
 pub struct Plan {
     /// The seed.
     pub seed: u64,
-    /// Partitions of the node.
+    /// Whether there is one node only.
+    pub alone: bool,
+    /// Partitions of all nodes together.
     pub partitions: u16,
     /// Processes that die before the last one.
     pub lives: u32,
@@ -188,11 +190,21 @@ impl Plan {
     /// The plan of a seed.
     #[must_use]
     pub fn of(seed: u64) -> Self {
-        let mut dice = Dice::new(seed, "plan");
-        let mut stories = stories(&mut dice);
-        let entities = entities::stories(&mut dice, &mut stories);
+        Self::with(seed, Dice::new(seed, "plan"), Amount::Much)
+    }
+
+    /// A plan of a seed with little to do.
+    #[must_use]
+    pub fn small(seed: u64) -> Self {
+        Self::with(seed, Dice::new(seed, "small plan"), Amount::Little)
+    }
+
+    fn with(seed: u64, mut dice: Dice, amount: Amount) -> Self {
+        let mut stories = stories(&mut dice, amount);
+        let entities = entities::stories(&mut dice, amount, &mut stories);
         Self {
             seed,
+            alone: amount == Amount::Much,
             partitions: dice.pick(&[1, 2, 4, 4]),
             lives: u32::try_from(dice.between(2, 7)).expect("small"),
             drift_ppm: dice.pick(&[0, 200, -200, 50_000, -50_000]),
@@ -220,10 +232,36 @@ impl Plan {
     }
 }
 
-fn stories(dice: &mut Dice) -> Vec<Story> {
+/// How much there is to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Amount {
+    Much,
+    Little,
+}
+
+impl Amount {
+    /// A number of stories, `much` if there is much to do.
+    fn some(self, dice: &mut Dice, much: (u64, u64), little: (u64, u64)) -> u64 {
+        let (low, high) = match self {
+            Self::Much => much,
+            Self::Little => little,
+        };
+        dice.between(low, high)
+    }
+
+    /// When a story begins.
+    fn begins(self, dice: &mut Dice) -> Duration {
+        match self {
+            Self::Much => dice.millis(0, 6_000),
+            Self::Little => dice.millis(0, 3_000),
+        }
+    }
+}
+
+fn stories(dice: &mut Dice, amount: Amount) -> Vec<Story> {
     let mut stories = Vec::new();
     let mut add = |dice: &mut Dice, instance: String, after: Option<usize>, deed: Deed| {
-        let begins = dice.millis(0, 6_000);
+        let begins = amount.begins(dice);
         stories.push(Story {
             instance,
             begins,
@@ -232,7 +270,7 @@ fn stories(dice: &mut Dice) -> Vec<Story> {
         });
         stories.len() - 1
     };
-    for number in 0..dice.between(4, 8) {
+    for number in 0..amount.some(dice, (4, 8), (1, 3)) {
         let input = closed_input(dice);
         let deed = match dice.below(10) {
             0..5 => Deed::Run { input, delay: None },
@@ -248,7 +286,7 @@ fn stories(dice: &mut Dice) -> Vec<Story> {
         };
         add(dice, format!("run-{number}"), None, deed);
     }
-    for number in 0..dice.between(1, 3) {
+    for number in 0..amount.some(dice, (1, 3), (0, 1)) {
         let instance = format!("ear-{number}");
         let (clients, orchestrations) = (dice.between(1, 3), dice.below(3));
         let senders = clients + orchestrations;
@@ -272,7 +310,7 @@ fn stories(dice: &mut Dice) -> Vec<Story> {
             add(dice, format!("mouth-{number}-{sender}"), Some(ear), deed);
         }
     }
-    for number in 0..dice.below(3) {
+    for number in 0..amount.some(dice, (0, 2), (0, 1)) {
         let times = dice.between(2, 5);
         add(
             dice,
@@ -284,7 +322,7 @@ fn stories(dice: &mut Dice) -> Vec<Story> {
             },
         );
     }
-    for number in 0..dice.below(3) {
+    for number in 0..amount.some(dice, (0, 2), (0, 1)) {
         let some = dice.between(1, 3);
         let deed = match dice.below(4) {
             0 => Deed::Purge {

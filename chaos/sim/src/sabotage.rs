@@ -1,5 +1,7 @@
 //! Bugs put into what the node is given, to see that an invariant notices. The node's own code stays as it is.
 
+pub(crate) mod cluster;
+
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -54,6 +56,26 @@ pub enum Sabotage {
     SkippedRow,
     /// Retention deletes what it should keep.
     HastyRetention,
+    /// An answer is taken for whatever is out of the same instance now.
+    AnyToken,
+    /// A read asks a replica that does not lead.
+    LocalRead,
+    /// Of a turn with several actions the last is committed without the others.
+    TornTurn,
+    /// Messages between partitions are delivered twice, under new numbers.
+    SentAgain,
+    /// Messages between partitions are acknowledged and thrown away.
+    NeverSent,
+    /// Messages between partitions are delivered in reverse.
+    SentInReverse,
+    /// A node that has lost everything comes back under its id.
+    ReusedNodeId,
+    /// Every replica is a group of its own.
+    ClustersOfOne,
+    /// Half of another replica's state is taken for the whole.
+    HalfSnapshot,
+    /// What is to be done later is not part of what replicas send each other.
+    SnapshotWithoutTimers,
 }
 
 /// Files that are not always synced.

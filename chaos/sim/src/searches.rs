@@ -24,9 +24,7 @@ pub(crate) async fn finished<T>(searching: impl Future<Output = T>) -> T {
         let mut here = Context::from_waker(&waker);
         loop {
             let polled = searching.as_mut().poll(&mut here);
-            while is_searching(&metrics) {
-                thread::yield_now();
-            }
+            finish(&metrics);
             let found = listener.found.swap(false, Ordering::AcqRel);
             if polled.is_ready() || !found {
                 return polled;
@@ -34,6 +32,13 @@ pub(crate) async fn finished<T>(searching: impl Future<Output = T>) -> T {
         }
     })
     .await
+}
+
+/// Holds the thread until no search is under way.
+pub(crate) fn finish(metrics: &RuntimeMetrics) {
+    while is_searching(metrics) {
+        thread::yield_now();
+    }
 }
 
 fn is_searching(metrics: &RuntimeMetrics) -> bool {

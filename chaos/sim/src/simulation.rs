@@ -20,7 +20,7 @@ use crate::orchestrations::child_id;
 use crate::plan::{CHILDREN_MAX, Plan, Story};
 use crate::sabotage::Sabotage;
 use crate::stories::Stories;
-use crate::workers::Worker;
+use crate::workers::{Desk, Worker};
 use crate::world::{Violation, World};
 
 /// Simulated time after the last fault in which everything must have ended.
@@ -268,7 +268,12 @@ impl Life {
         for _ in 0..dice.between(1, 4) {
             let worker = Worker {
                 world: self.world.clone(),
-                partitions: node.partitions.clone(),
+                router: node.router.clone(),
+                desk: Desk {
+                    world: self.world.clone(),
+                    process: None,
+                    partitions: node.partitions().clone(),
+                },
                 dice: Dice::new(dice.roll(), "worker"),
             };
             tokio::spawn(worker.live());
@@ -279,7 +284,7 @@ impl Life {
             }
             let client = Client {
                 world: self.world.clone(),
-                partitions: node.partitions.clone(),
+                router: node.router.clone(),
                 dice: Dice::new(dice.roll(), "client"),
                 story: story.clone(),
                 number,
@@ -308,7 +313,10 @@ impl Life {
         self.world.heal();
         let node = self.start().await?;
         self.populate(&node);
-        tokio::spawn(idleness::watch(self.world.clone(), node.partitions.clone()));
+        tokio::spawn(idleness::watch(
+            self.world.clone(),
+            node.partitions().clone(),
+        ));
         let stories = self.world.plan().stories.len();
         if timeout(PATIENCE, self.stories.all_done(stories))
             .await
@@ -330,9 +338,9 @@ impl Life {
         let _ = timeout(PATIENCE, rested).await;
         self.look_at_everything(&node).await;
         self.world.note(rest(&node));
-        clients::list(&self.world, &node.partitions).await;
-        clients::age(&self.world, &node.partitions).await;
-        clients::list(&self.world, &node.partitions).await;
+        clients::list(&self.world, &node.router).await;
+        clients::age(&self.world, &node.router).await;
+        clients::list(&self.world, &node.router).await;
         states(&node)
     }
 
@@ -348,7 +356,7 @@ impl Life {
     async fn look_at_everything(&self, node: &Node) {
         let plan = self.world.plan();
         let look = async |instance: &str| {
-            clients::look(&self.world, &node.partitions, instance).await;
+            clients::look(&self.world, &node.router, instance).await;
         };
         for story in plan.stories.iter().filter(|it| it.starts_its_instance()) {
             look(&story.instance).await;
@@ -360,7 +368,7 @@ impl Life {
             look(born).await;
         }
         for entity in &plan.entities {
-            clients::look_at_entity(&self.world, &node.partitions, entity).await;
+            clients::look_at_entity(&self.world, &node.router, entity).await;
         }
     }
 }
@@ -368,28 +376,28 @@ impl Life {
 fn rest(node: &Node) -> Moment {
     let mut queued = 0;
     let mut outboxes = 0;
-    for partition in node.partitions.iter() {
+    for partition in node.partitions().iter() {
         let figures = partition.figures();
         queued += figures.queued;
         outboxes += figures.outboxes;
     }
     Moment::Rest {
         queued,
-        out: node.partitions.sessions().out(),
+        out: node.partitions().sessions().out(),
         outboxes,
     }
 }
 
 fn is_at_rest(node: &Node) -> bool {
-    let quiet = node.partitions.iter().all(|partition| {
+    let quiet = node.partitions().iter().all(|partition| {
         let figures = partition.figures();
         figures.queued == 0 && figures.outboxes == 0
     });
-    quiet && node.partitions.sessions().out() == 0
+    quiet && node.partitions().sessions().out() == 0
 }
 
 fn states(node: &Node) -> Result<Vec<u128>, String> {
-    let digests = node.partitions.iter().map(|it| it.state_digest());
+    let digests = node.partitions().iter().map(|it| it.state_digest());
     digests
         .collect::<Result<_, _>>()
         .map_err(|fault| fault.to_string())

@@ -1,17 +1,19 @@
 //! Workers: streams that come and go, and handlers that answer late, twice, or not at all.
 
 mod batches;
+mod desk;
 
 use std::pin::Pin;
 use std::task::Poll;
 use std::time::Duration;
 
 use futures::Stream;
+use longhaul_engine::history::event as history_event;
 use longhaul_engine::turn::{Action, Answer};
 use longhaul_partition::{
-    AbandonDelay, ActivityResult, Capabilities, Claimed, LeaseId, Partition, Partitions,
-    ProposeError, SessionSpec, WorkKind,
+    AbandonDelay, ActivityResult, Capabilities, Claimed, SessionSpec, WorkKind,
 };
+use longhaul_routing::{ProposeError, Router};
 
 use crate::dice::Dice;
 use crate::history::{self, Entry};
@@ -20,11 +22,15 @@ use crate::orchestrations;
 use crate::sabotage::Sabotage;
 use crate::world::{HUB, World};
 
+use desk::{Delivery, Handed, HandedTurn, Item, Saying, Word};
+pub(crate) use desk::{Desk, Locked};
+
 /// One worker program.
 #[derive(Clone)]
 pub(crate) struct Worker {
     pub(crate) world: World,
-    pub(crate) partitions: Partitions,
+    pub(crate) router: Router,
+    pub(crate) desk: Desk,
     pub(crate) dice: Dice,
 }
 
@@ -43,7 +49,7 @@ impl Worker {
     pub(crate) async fn live(mut self) {
         loop {
             let mut limit = || u32::try_from(self.dice.between(1, 8)).expect("small");
-            let mut stream = self.partitions.sessions().open(SessionSpec {
+            let mut stream = self.router.sessions().open(SessionSpec {
                 hub: HUB,
                 worker_id: None,
                 limits: [limit(), limit(), limit()],
@@ -73,72 +79,37 @@ impl Worker {
 
     fn take(&mut self, items: Vec<Claimed>) {
         for item in items {
-            let delivery = self.world.number();
             let handler = Self {
                 dice: Dice::new(self.dice.roll(), "handler"),
                 ..self.clone()
             };
+            let handed = match self.desk.take(&item) {
+                Ok(handed) => handed,
+                Err(problem) => return self.world.broken("work items can be read", problem),
+            };
+            let Handed {
+                delivery,
+                token,
+                item,
+            } = handed;
             match item {
-                Claimed::Turn { token, turn } => {
-                    let past = history::decode_framed(turn.past.inline());
-                    let new: Result<Vec<Entry>, String> =
-                        turn.new.iter().cloned().map(history::decode).collect();
-                    let (past, new) = match (past, new) {
-                        (Ok(past), Ok(new)) => (past, new),
-                        (Err(problem), _) | (_, Err(problem)) => {
-                            return self.world.broken("work items can be read", problem);
-                        }
-                    };
-                    let turn = Turn {
-                        delivery,
-                        token,
-                        instance: turn.context.key.id.to_string(),
-                        execution: turn.context.execution.to_string(),
-                        started: Entry {
-                            id: -1,
-                            at: turn.context.started_at,
-                            what: history::What::TurnStarted,
-                            raw: bytes::Bytes::new(),
-                        },
-                        past,
-                        new,
-                    };
-                    self.world.note(Moment::TurnOut {
-                        delivery,
-                        instance: turn.instance.clone(),
-                        execution: turn.execution.clone(),
-                        past: turn.past.clone(),
-                        new: turn.new.clone(),
-                    });
-                    tokio::spawn(handler.orchestrate(turn));
+                Item::Turn(turn) => {
+                    tokio::spawn(handler.orchestrate(Turn::new(delivery, token, turn)));
                 }
-                Claimed::Batch { token, batch } => {
-                    if let Err(problem) = handler.take_batch(delivery, token, &batch) {
-                        return self.world.broken("work items can be read", problem);
-                    }
+                Item::Batch(batch) => {
+                    tokio::spawn(handler.operate(delivery, token, batch));
                 }
-                Claimed::Activity {
-                    token,
-                    key,
-                    activity,
-                } => {
-                    let input = match history::decode(activity.event.clone()).map(|it| it.what) {
-                        Ok(history::What::TaskScheduled { input }) => input,
-                        other => {
-                            let problem = format!("an activity item holds {other:?}");
-                            return self.world.broken("work items can be read", problem);
-                        }
-                    };
-                    self.world.note(Moment::ActivityOut {
-                        delivery,
-                        instance: key.id.to_string(),
-                        execution: activity.execution.to_string(),
-                        task: activity.task_id,
-                        input: input.clone(),
-                    });
-                    tokio::spawn(handler.act(delivery, token, input));
+                Item::Activity(activity) => {
+                    tokio::spawn(handler.act(delivery, token, activity.input));
                 }
             }
+        }
+    }
+
+    /// Takes down what a worker makes of a delivery.
+    fn note(&self, delivery: Delivery, moment: Moment) {
+        if !delivery.stale {
+            self.world.note(moment);
         }
     }
 
@@ -147,7 +118,9 @@ impl Worker {
         self.think().await;
         match manner {
             Manner::GivesBack(delay) => {
-                return self.give_back(WorkKind::Orchestration, &turn.token, delay);
+                return self
+                    .give_back(turn.delivery, WorkKind::Orchestration, &turn.token, delay)
+                    .await;
             }
             Manner::Forgets => return self.forget(),
             Manner::Properly | Manner::Twice | Manner::InParts => {}
@@ -172,7 +145,7 @@ impl Worker {
         if seen < turn.new.len() as u64 {
             answer.events_processed = Some(u32::try_from(seen).expect("few"));
         }
-        self.world.note(answered(&turn, &answer));
+        self.note(turn.delivery, answered(&turn, &answer));
         if self.world.sabotage() == Sabotage::LooseLock {
             loosen(&mut answer);
         }
@@ -187,49 +160,41 @@ impl Worker {
         }
     }
 
-    async fn send_turn(&mut self, turn: &Turn, answer: Answer, in_parts: bool) {
-        let (partition, delivery) = self.delivery(WorkKind::Orchestration, &turn.token);
-        loop {
-            let mut rest = answer.clone();
-            if in_parts && rest.actions.len() > 1 {
-                let half = rest.actions.len() / 2;
-                let first = Answer {
-                    actions: rest.actions.drain(..half).collect(),
-                    ..rest.clone()
-                };
-                let kept = partition.buffer_partial(delivery, 0, first, 100);
-                kept.expect("a small part");
-                tokio::time::sleep(self.dice.millis(0, 200)).await;
-            }
-            let Some(lease) = partition.turn_lease(delivery) else {
-                return self.world.note(Moment::Setback(Setback::Stale));
+    async fn send_turn(&mut self, turn: &Turn, mut answer: Answer, in_parts: bool) {
+        if in_parts && answer.actions.len() > 1 {
+            let half = answer.actions.len() / 2;
+            let first = Answer {
+                actions: answer.actions.drain(..half).collect(),
+                ..answer.clone()
             };
-            let whole = match partition.partial(delivery) {
-                Some(mut earlier) => {
-                    earlier.actions.append(&mut rest.actions);
-                    earlier
-                }
-                None => rest,
-            };
-            match partition.complete_turn(lease, whole).await {
-                Ok(()) => {
-                    return self.world.note(Moment::TurnTaken {
-                        delivery: turn.delivery,
-                        instance: turn.instance.clone(),
-                        execution: turn.execution.clone(),
-                        past: turn.past.len(),
-                    });
-                }
-                Err(error) => self.try_again(&error).await,
-            }
+            self.say(
+                turn.delivery,
+                &turn.token,
+                WorkKind::Orchestration,
+                Saying::Part(first),
+            )
+            .await;
+            tokio::time::sleep(self.dice.millis(0, 200)).await;
         }
+        let whole = Saying::Turn {
+            instance: turn.instance.clone(),
+            execution: turn.execution.clone(),
+            past: turn.past.len(),
+            answer,
+        };
+        self.say(turn.delivery, &turn.token, WorkKind::Orchestration, whole)
+            .await;
     }
 
-    async fn act(mut self, delivery: u64, token: String, input: String) {
+    async fn act(mut self, delivery: Delivery, token: String, input: String) {
         let manner = self.manner();
         self.think().await;
         match manner {
-            Manner::GivesBack(delay) => return self.give_back(WorkKind::Activity, &token, delay),
+            Manner::GivesBack(delay) => {
+                return self
+                    .give_back(delivery, WorkKind::Activity, &token, delay)
+                    .await;
+            }
             Manner::Forgets => return self.forget(),
             Manner::Properly | Manner::Twice | Manner::InParts => {}
         }
@@ -241,11 +206,13 @@ impl Worker {
         };
         let fails = self.dice.percent(chance);
         let padding = self.world.plan().padding;
-        let result = (!fails).then(|| orchestrations::activity_result(&input, delivery, padding));
-        self.world.note(Moment::ActivityDone {
-            delivery,
+        let result =
+            (!fails).then(|| orchestrations::activity_result(&input, delivery.number, padding));
+        let done = Moment::ActivityDone {
+            delivery: delivery.number,
             result: result.clone(),
-        });
+        };
+        self.note(delivery, done);
         let times = 1 + u32::from(manner == Manner::Twice);
         for time in 0..times {
             if time > 0 {
@@ -256,25 +223,33 @@ impl Worker {
         }
     }
 
-    async fn send_result(&mut self, delivery: u64, token: &str, result: Option<&str>) {
+    async fn send_result(&mut self, delivery: Delivery, token: &str, result: Option<&str>) {
+        let result = match result {
+            Some(result) => ActivityResult::Completed(Some(result.to_owned().into())),
+            None => ActivityResult::Failed(failure()),
+        };
+        self.say(delivery, token, WorkKind::Activity, Saying::Result(result))
+            .await;
+    }
+
+    /// Says it to whoever leads, again and again until there is an answer.
+    async fn say(&mut self, delivery: Delivery, token: &str, kind: WorkKind, what: Saying) {
         loop {
-            let (partition, lease) = self.delivery(WorkKind::Activity, token);
-            let Some(lease) = partition.activity_lease(lease) else {
-                return self.world.note(Moment::Setback(Setback::Stale));
+            let (home, lease) = self.router.by_token(HUB, kind, token).expect("our token");
+            let word = Word {
+                delivery,
+                lease,
+                what: what.clone(),
             };
-            let result = match result {
-                Some(result) => ActivityResult::Completed(Some(result.to_owned().into())),
-                None => ActivityResult::Failed(longhaul_engine::history::event::failure_details(
-                    "Simulated",
-                    "as the dice wanted it",
-                )),
+            let said = match home.here() {
+                Some(partition) => {
+                    let judged = word.judge(&self.world, &partition).await;
+                    judged.map_err(ProposeError::from)
+                }
+                None => home.answer(word.into_message(&self.world)).await,
             };
-            if self.world.sabotage() == Sabotage::LostResult {
-                drop(partition.complete_activity(lease, result));
-                return self.world.note(Moment::ActivityTaken { delivery });
-            }
-            match partition.complete_activity(lease, result).await {
-                Ok(()) => return self.world.note(Moment::ActivityTaken { delivery }),
+            match said {
+                Ok(()) => return,
                 Err(error) => self.try_again(&error).await,
             }
         }
@@ -287,16 +262,16 @@ impl Worker {
         tokio::time::sleep(self.dice.millis(5, 200)).await;
     }
 
-    fn give_back(&self, kind: WorkKind, token: &str, delay: AbandonDelay) {
+    async fn give_back(
+        &mut self,
+        delivery: Delivery,
+        kind: WorkKind,
+        token: &str,
+        delay: AbandonDelay,
+    ) {
         self.world.note(Moment::Setback(Setback::Abandoned));
-        let (partition, lease) = self.delivery(kind, token);
-        partition.abandon(lease, delay);
-    }
-
-    fn delivery(&self, kind: WorkKind, token: &str) -> (Partition, LeaseId) {
-        let found = self.partitions.by_token(HUB, kind, token);
-        let (partition, lease) = found.expect("our token");
-        (partition.clone(), lease)
+        self.say(delivery, token, kind, Saying::GivenBack(kind, delay))
+            .await;
     }
 
     fn forget(&self) {
@@ -328,13 +303,32 @@ impl Worker {
 
 /// A turn as a worker has it.
 struct Turn {
-    delivery: u64,
+    delivery: Delivery,
     token: String,
     instance: String,
     execution: String,
     started: Entry,
     past: Vec<Entry>,
     new: Vec<Entry>,
+}
+
+impl Turn {
+    fn new(delivery: Delivery, token: String, handed: HandedTurn) -> Self {
+        Self {
+            delivery,
+            token,
+            instance: handed.instance,
+            execution: handed.execution,
+            started: Entry {
+                id: -1,
+                at: handed.started_at,
+                what: history::What::TurnStarted,
+                raw: bytes::Bytes::new(),
+            },
+            past: handed.past,
+            new: handed.new,
+        }
+    }
 }
 
 /// What a worker answers, as far as critical sections care.
@@ -358,6 +352,10 @@ fn answered(turn: &Turn, answer: &Answer) -> Moment {
         unlocks,
         ends,
     }
+}
+
+fn failure() -> bytes::Bytes {
+    history_event::failure_details("Simulated", "as the dice wanted it")
 }
 
 /// Locks the first entity of each section only.

@@ -45,8 +45,22 @@ pub struct Catalog {
 /// A change of the catalog.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
+    /// The cluster begins: the first entry of the meta group's log.
+    Found {
+        /// What is fixed from then on.
+        founding: Founding,
+        /// The first nodes; their ids count from 1 in this order.
+        nodes: Vec<Join>,
+    },
     /// A node wants to be a member, or is one and says where it is now.
     Join(Join),
+    /// A node joins under the name of another, which is not heard of and has to leave.
+    Replace {
+        /// The new one.
+        join: Join,
+        /// The one that has the name.
+        node: NodeId,
+    },
     /// A member is to be in another state.
     SetState {
         /// Which.
@@ -106,13 +120,19 @@ pub enum Reply {
 /// Why a command changed nothing.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
+    /// The group has another cluster's catalog already.
+    #[error("this is cluster {0:032x} already")]
+    Founded(u128),
+    /// The cluster has not been founded yet.
+    #[error("the cluster has not been founded yet")]
+    Unfounded,
     /// There is no such member, or it is gone for good.
     #[error("node {0} is not a member of this cluster")]
     NoMember(NodeId),
     /// A live member has the name.
     #[error(
-        "the name {name} belongs to node {node}, whose data directory is another one; decommission that node first, or \
-         choose another name"
+        "the name {name} belongs to node {node}, whose data directory is another one and which is still heard of; stop \
+         it if it is to be replaced, decommission it, or choose another name"
     )]
     NameTaken {
         /// The name.
@@ -162,10 +182,29 @@ impl Catalog {
         }
     }
 
+    /// Of a cluster with its first members.
+    #[must_use]
+    pub fn found(founding: Founding, nodes: Vec<Join>) -> Self {
+        let mut catalog = Self::new(founding);
+        for node in nodes {
+            // Names that come twice are one name.
+            drop(catalog.members.join(node));
+        }
+        catalog
+    }
+
     /// Applies one command: the same on every replica.
     pub fn apply(&mut self, command: Command) -> Reply {
         let outcome = match command {
+            Command::Found { founding, .. } => {
+                let ours = self.founding.cluster_id;
+                match founding.cluster_id == ours {
+                    true => Ok(Reply::Done),
+                    false => Err(Refusal::Founded(u128::from_be_bytes(ours))),
+                }
+            }
             Command::Join(join) => self.members.join(join).map(Reply::Joined),
+            Command::Replace { join, node } => self.members.replace(join, node).map(Reply::Joined),
             Command::SetState { node, state } => self.set_state(node, state),
             Command::Want { replicas } => {
                 for (plan, wanted) in self.plans.iter_mut().zip(replicas) {

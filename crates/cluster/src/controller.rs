@@ -12,6 +12,7 @@
 //! | voters that are to change | changes them |
 //! | voters that have changed | declares the move over |
 //! | a leader elsewhere than wanted, for long | transfers leadership |
+//! | a member that leaves and holds nothing any more | declares it gone |
 
 #[cfg(test)]
 mod tests;
@@ -122,6 +123,7 @@ pub fn steps(catalog: &Catalog, observed: &Observed, config: &Config) -> Vec<Ste
         .collect();
     steps.extend(look.new_moves());
     steps.extend(look.transfer());
+    steps.extend(look.departures());
     steps
 }
 
@@ -229,9 +231,24 @@ impl Look<'_> {
             let to = self.wanted_leader(plan)?;
             let settled = plan.moving.is_none() && !group.changing && group.voters.contains(&to);
             let leaving = !self.may_lead(group.leader);
-            let steady = self.is_steady(to) && (leaving || self.is_steady(group.leader));
+            // A node that is not to lead is not waited for: somebody wants to stop it.
+            let steady = leaving || (self.is_steady(to) && self.is_steady(group.leader));
             (settled && steady && group.leader != to)
                 .then_some(Step::TransferLeader { partition, to })
+        })
+    }
+
+    /// Members that leave, and are neither part of a group nor to become one.
+    fn departures(&self) -> impl Iterator<Item = Step> {
+        let leaving = self.catalog.members.present();
+        let leaving = leaving.filter(|(_, member)| member.state == MemberState::Leaving);
+        let free = leaving.filter(|(node, _)| {
+            let has_part = |plan: &Plan| plan.holds(*node) || plan.wanted.contains(node);
+            !self.catalog.plans.iter().any(has_part)
+        });
+        free.map(|(node, _)| {
+            let state = MemberState::Gone;
+            Step::Decide(Command::SetState { node, state })
         })
     }
 

@@ -9,6 +9,7 @@ use crate::entity::CriticalSection;
 use crate::instance::{InboxMessage, Status};
 use crate::key::InstanceKey;
 use crate::message::{Creation, Message};
+use crate::requests::RequestId;
 
 /// What one log entry carries.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -131,6 +132,14 @@ pub enum Command {
         first: u64,
         /// The messages.
         messages: Vec<Message>,
+    },
+    /// A client's command that may be proposed several times, and takes effect once: a repetition answers
+    /// [`crate::Reply::Done`].
+    Once {
+        /// The same each time.
+        request: RequestId,
+        /// No `Once` itself.
+        command: Box<Command>,
     },
     /// Another partition has everything up to `through`.
     AckOutbox {

@@ -41,6 +41,18 @@ impl StatusSet {
             .filter(move |status| self.contains(*status))
     }
 
+    /// A bit for each member, by its number on the wire.
+    #[must_use]
+    pub fn bits(self) -> u8 {
+        self.0
+    }
+
+    /// The set that has these [`StatusSet::bits`].
+    #[must_use]
+    pub fn from_bits(bits: u8) -> Self {
+        Self(bits)
+    }
+
     /// Those that are terminal.
     #[must_use]
     pub fn terminal(self) -> Self {

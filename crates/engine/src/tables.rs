@@ -9,6 +9,7 @@ use crate::entity::Entity;
 use crate::instance::Instance;
 use crate::key::InstanceKey;
 use crate::message::Message;
+use crate::requests::RecentRequests;
 
 /// The storage under a partition is broken; the replica must stop.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -33,6 +34,8 @@ pub struct PartitionState {
     pub sent: BTreeMap<PartitionId, u64>,
     /// Number of the last message received, by source.
     pub received: BTreeMap<PartitionId, u64>,
+    /// Requests of [`crate::Command::Once`] that took effect.
+    pub requests: RecentRequests,
 }
 
 impl PartitionState {
@@ -45,6 +48,7 @@ impl PartitionState {
             clock: Timestamp::EPOCH,
             sent: BTreeMap::new(),
             received: BTreeMap::new(),
+            requests: RecentRequests::default(),
         }
     }
 }

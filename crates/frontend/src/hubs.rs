@@ -16,6 +16,13 @@ pub trait Hubs: Send + Sync + 'static {
     /// [`UnknownHub`] if there is none.
     fn resolve(&self, name: &HubName) -> Result<HubId, UnknownHub>;
 
+    /// Asked when [`Hubs::resolve`] knows no such hub: it is made if that is allowed, else looked up once more in what
+    /// the whole cluster knows. `None` if there is none.
+    ///
+    /// # Errors
+    /// [`ChangeRefused`]: there may be one.
+    fn first_use(&self, name: HubName) -> BoxFuture<Option<HubId>, ChangeRefused>;
+
     /// Makes sure that there is a hub called `name`, durably.
     ///
     /// # Errors
@@ -67,6 +74,9 @@ pub enum ChangeRefused {
         /// As many.
         max: usize,
     },
+    /// Nobody who decides could be asked.
+    #[error("the cluster has not answered, try again: {0}")]
+    Unavailable(String),
     /// The change cannot be made durable.
     #[error("{0}")]
     Broken(String),
@@ -77,6 +87,7 @@ impl From<ChangeRefused> for Status {
         match &refused {
             ChangeRefused::NotAllowed { .. } => HUB_MANAGEMENT.refuse(&HUB_CHANGES, refused).into(),
             ChangeRefused::TooMany { .. } => HUB_LIMIT.refuse(&HUB_COUNT, refused).into(),
+            ChangeRefused::Unavailable(_) => Self::unavailable(refused.to_string()),
             ChangeRefused::Broken(why) => fault(why),
         }
     }
@@ -104,6 +115,11 @@ mod tests {
                 ChangeRefused::TooMany { max: 10_000 },
                 Code::ResourceExhausted,
                 ["10000 task hubs", "delete one"],
+            ),
+            (
+                ChangeRefused::Unavailable("no leader".to_owned()),
+                Code::Unavailable,
+                ["try again", "no leader"],
             ),
             (
                 ChangeRefused::Broken("the disk is full".to_owned()),

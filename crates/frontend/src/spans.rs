@@ -64,6 +64,8 @@ pub(crate) fn delivered(claimed: &Claimed) {
             queued: Some(activity.scheduled_at.as_nanos()),
             traceparent: scheduled_context(&activity.event),
         }),
+        // Told where it was encoded.
+        Claimed::Encoded(_) => {}
     }
 }
 

@@ -12,7 +12,7 @@
 use std::time::Duration;
 
 use longhaul_engine::{Reply, Status as InstanceStatus};
-use longhaul_partition::{ProposeError, ReadError};
+use longhaul_routing::{ProposeError, ReadError};
 use longhaul_types::InstanceId;
 use tonic::metadata::MetadataValue;
 use tonic::{Code, Status};
@@ -215,14 +215,26 @@ mod tests {
         use ProposeError::{Full, NotApplied, Overloaded, Unknown};
         let full = || Full { pending: 7, max: 5 };
         let cases = [
-            (NotApplied("stopping"), Repeat::Harmless, Code::Unavailable),
-            (NotApplied("stopping"), Repeat::Doubles, Code::Unavailable),
+            (
+                NotApplied("stopping".into()),
+                Repeat::Harmless,
+                Code::Unavailable,
+            ),
+            (
+                NotApplied("stopping".into()),
+                Repeat::Doubles,
+                Code::Unavailable,
+            ),
             (Overloaded, Repeat::Harmless, Code::Unavailable),
             (full(), Repeat::Harmless, Code::ResourceExhausted),
             (full(), Repeat::Doubles, Code::ResourceExhausted),
             (Overloaded, Repeat::Doubles, Code::Unavailable),
-            (Unknown("stopped"), Repeat::Harmless, Code::Unavailable),
-            (Unknown("stopped"), Repeat::Doubles, Code::Unknown),
+            (
+                Unknown("stopped".into()),
+                Repeat::Harmless,
+                Code::Unavailable,
+            ),
+            (Unknown("stopped".into()), Repeat::Doubles, Code::Unknown),
         ];
         for (error, repeat, code) in cases {
             let status = of_propose_error(&error, repeat);
@@ -250,7 +262,7 @@ mod tests {
 
     #[test]
     fn a_read_is_tried_again_unless_storage_is_broken() {
-        let unavailable = of_read_error(&ReadError::Unavailable("no leader"));
+        let unavailable = of_read_error(&ReadError::Unavailable("no leader".into()));
         assert_eq!(unavailable.code(), Code::Unavailable);
     }
 

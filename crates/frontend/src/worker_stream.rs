@@ -13,17 +13,15 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use longhaul_partition::{Claimed, Session};
+use longhaul_partition::{Claimed, Session, WorkKind};
 use longhaul_proto::raw::EncodedWorkItem;
-use longhaul_types::limits;
 use tokio::time::{Instant, Sleep, sleep_until};
 use tokio_stream::Stream;
 use tonic::Status;
 
 use crate::meters::Meters;
-use crate::spans;
 use crate::status;
-use crate::work_item::{encode_activity, encode_batch, encode_turn, health_ping};
+use crate::work_item::{encode, health_ping};
 
 /// The response stream of GetWorkItems, over a source of claimed work.
 pub struct WorkerStream<S = Session> {
@@ -51,34 +49,14 @@ impl<S> WorkerStream<S> {
         }
     }
 
-    fn encode(&self, claimed: Claimed) -> Result<EncodedWorkItem, Status> {
-        match claimed {
-            Claimed::Turn { token, turn } => {
-                self.meters.turns.increment(1);
-                let item = encode_turn(&turn, &token);
-                if item.0.len() > limits::WORK_ITEM_BYTES_MAX {
-                    tracing::warn!(
-                        instance = %turn.context.key.id,
-                        bytes = item.0.len(),
-                        "a turn is larger than SDK workers accept by default; continue as new earlier or raise the \
-                         worker's message limit"
-                    );
-                }
-                Ok(item)
-            }
-            Claimed::Batch { token, batch } => {
-                self.meters.batches.increment(1);
-                Ok(encode_batch(&batch, &token))
-            }
-            Claimed::Activity {
-                token,
-                key,
-                activity,
-            } => {
-                self.meters.activities.increment(1);
-                Ok(encode_activity(&key, &activity, &token)?)
-            }
-        }
+    fn encode(&self, claimed: &Claimed) -> Result<EncodedWorkItem, Status> {
+        let delivered = match claimed.kind() {
+            WorkKind::Orchestration => &self.meters.turns,
+            WorkKind::Activity => &self.meters.activities,
+            WorkKind::Entity => &self.meters.batches,
+        };
+        delivered.increment(1);
+        Ok(encode(claimed)?)
     }
 
     fn end(&mut self, status: Status) -> Poll<Option<Result<EncodedWorkItem, Status>>> {
@@ -104,8 +82,7 @@ impl<S: Stream<Item = Claimed> + Unpin> Stream for WorkerStream<S> {
         match Pin::new(&mut self.source).poll_next(cx) {
             Poll::Ready(Some(claimed)) => {
                 self.silence.broken();
-                spans::delivered(&claimed);
-                match self.encode(claimed) {
+                match self.encode(&claimed) {
                     Ok(item) => Poll::Ready(Some(Ok(item))),
                     Err(status) => {
                         tracing::error!(error = status.message(), "a work item cannot be built");

@@ -33,6 +33,14 @@ impl Unapplied {
         command: &Command,
         max: usize,
     ) -> Result<(), ProposeError> {
+        let command = match command {
+            // What took effect already adds nothing.
+            Command::Once { request, .. } if tables.partition().requests.contains(*request) => {
+                return Ok(());
+            }
+            Command::Once { command, .. } => command,
+            command => command,
+        };
         let (Command::RaiseEvent { key, .. } | Command::SignalEntity { key, .. }) = command else {
             return Ok(());
         };

@@ -1,14 +1,16 @@
 //! What the jobs of one partition share.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use longhaul_engine::{Reply, TableFault};
+use longhaul_replication::Leadership;
 use longhaul_storage::PartitionTables;
 use longhaul_types::PartitionId;
 use parking_lot::Mutex;
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::{Notify, oneshot, watch};
 
+use crate::backup::Shipping;
 use crate::clock::{Clock, Randomness};
 use crate::config::Config;
 use crate::dispatch::{Ready, Tokens, WeakSessions};
@@ -24,10 +26,12 @@ pub(crate) type OnFault = Arc<dyn Fn(PartitionId, TableFault) + Send + Sync>;
 
 pub(crate) struct Core {
     pub(crate) tables: PartitionTables,
+    /// Counts how often the tables were replaced by those of another replica.
+    pub(crate) generation: u64,
     /// `Some` while this replica leads.
     pub(crate) leader: Option<Leader>,
     /// Callers of the batches on their way, by batch number.
-    pub(crate) calls: HashMap<u64, Vec<Option<Caller>>>,
+    pub(crate) calls: BTreeMap<u64, Vec<Option<Caller>>>,
     /// Bytes of log applied since storage was last made durable.
     pub(crate) bytes_since_durable: u64,
     /// Bytes of log applied since the last checkpoint was frozen.
@@ -49,9 +53,13 @@ pub(crate) struct Shared {
     pub(crate) ready: Ready,
     pub(crate) timers_changed: Notify,
     pub(crate) outbox_changed: BTreeMap<PartitionId, Notify>,
+    /// Who leads, as far as the jobs of this replica have followed. Closed when they have ended.
+    pub(crate) leadership: watch::Receiver<Leadership>,
     pub(crate) on_fault: OnFault,
-    /// Held by whoever writes a checkpoint.
-    pub(crate) checkpointing: Mutex<()>,
+    /// Held by whoever makes a checkpoint, from its beginning to its end.
+    pub(crate) checkpointing: tokio::sync::Mutex<()>,
+    /// What the outbox may do.
+    pub(crate) shipping: Shipping,
 }
 
 impl Shared {

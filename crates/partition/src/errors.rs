@@ -1,10 +1,17 @@
 //! Failures of calls to a partition. Refusals are [`longhaul_engine::Reply`] values, not errors.
 
 use longhaul_engine::TableFault;
+use longhaul_types::NodeId;
 
 /// A command without an outcome.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum ProposeError {
+    /// Certainly without effect: this replica does not lead.
+    #[error("not applied: this node does not lead the partition")]
+    NotLeader {
+        /// Who leads, as far as is known here.
+        leader: Option<NodeId>,
+    },
     /// Certainly without effect; try again, here or elsewhere.
     #[error("not applied: {0}")]
     NotApplied(&'static str),
@@ -27,6 +34,12 @@ pub enum ProposeError {
 /// A read without an answer.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum ReadError {
+    /// This replica does not lead.
+    #[error("cannot be read now: this node does not lead the partition")]
+    NotLeader {
+        /// Who leads, as far as is known here.
+        leader: Option<NodeId>,
+    },
     /// Nobody here can answer now; try again.
     #[error("cannot be read now: {0}")]
     Unavailable(&'static str),

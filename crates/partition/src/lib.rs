@@ -12,6 +12,7 @@
 //! Never in here: gRPC, HTTP, or decisions about what a command does.
 
 mod backlog;
+mod backup;
 mod checkpoint;
 mod clock;
 mod config;
@@ -20,6 +21,7 @@ mod dispatch;
 mod entities;
 mod errors;
 pub mod fuzzing;
+mod jobs;
 mod leader;
 mod machine;
 mod outbox;
@@ -28,22 +30,26 @@ mod partition;
 mod partitions;
 mod proposer;
 mod queries;
+mod replica;
 mod retention;
 mod seal;
 mod settling;
 #[cfg(test)]
 mod testing;
 mod timers;
+mod transfer;
 mod waiters;
 
 pub use clock::{Clock, Randomness, SystemClock, SystemRandomness};
 pub use config::Config;
 pub use dispatch::{
-    AbandonDelay, ActivityLease, BatchLease, Capabilities, Claimed, Filters, LeaseId, NameFilter,
-    PartialTooLarge, Session, SessionSpec, Sessions, TurnLease, WorkKind,
+    AbandonDelay, ActivityLease, BatchLease, Capabilities, Claimed, Elsewhere, EncodedItem,
+    Filters, Found, LeaseId, Look, NameFilter, Outlook, PartialTooLarge, Proxy, Session,
+    SessionSpec, Sessions, Taker, TurnLease, Watch, Watcher, WorkKind,
 };
 pub use errors::{ProposeError, ReadError};
+pub use outbox::Courier;
 pub use partition::{ActivityResult, CommittedHistory, Figures, Partition};
-pub use partitions::{Partitions, Setup, StartError};
+pub use partitions::{DiscardError, Partitions, Setup, StartError};
 pub use retention::{RetentionAges, RetentionPolicy};
 pub use waiters::WaitFor;

@@ -7,6 +7,7 @@ use futures::future::BoxFuture;
 use longhaul_engine::message::Message;
 use longhaul_engine::{Command, Reply, Tables};
 use longhaul_types::{PartitionId, limits};
+use tokio::sync::oneshot;
 
 use crate::core::Shared;
 use crate::errors::ProposeError;
@@ -15,7 +16,7 @@ use crate::errors::ProposeError;
 const RETRY_DELAY: Duration = Duration::from_millis(50);
 
 /// The way to the leaders of other partitions.
-pub(crate) trait Courier: Send + Sync + 'static {
+pub trait Courier: Send + Sync + 'static {
     /// Delivers messages numbered from `first`; answers the number of the last one the target has.
     fn deliver(
         &self,
@@ -26,25 +27,31 @@ pub(crate) trait Courier: Send + Sync + 'static {
     ) -> BoxFuture<'static, Result<u64, ProposeError>>;
 }
 
+/// The outcome of a proposed acknowledgement.
+type Acknowledged = oneshot::Receiver<Result<Reply, ProposeError>>;
+
 /// Ships to one partition for ever.
 pub(crate) async fn run(shared: Arc<Shared>, target: PartitionId, courier: Arc<dyn Courier>) {
     let changed = shared
         .outbox_changed
         .get(&target)
         .expect("every other partition has a signal");
+    // Of the newest one, which stands for all before it.
+    let mut acknowledged = None;
     loop {
-        changed.notified().await;
+        tokio::select! {
+            biased;
+            () = changed.notified() => {}
+            // What was delivered is still there, and would be for as long as nothing else is sent.
+            () = lost(&mut acknowledged) => {}
+        }
         let mut after = 0;
         while let Some((first, messages)) = next(&shared, target, after) {
+            let _under_way = shared.shipping.begin().await;
             match courier.deliver(shared.id, target, first, messages).await {
                 Ok(through) if through + 1 >= first => {
                     after = through;
-                    // Lost if the partition stops now; then the messages are sent, and dropped as known, once more.
-                    drop(shared.queue.push(
-                        Command::AckOutbox { target, through },
-                        None,
-                        usize::MAX,
-                    ));
+                    acknowledged = Some(acknowledge(&shared, target, through));
                 }
                 Ok(through) => {
                     tracing::error!(source = %shared.id, %target, first, through, "messages are missing at the target");
@@ -57,6 +64,27 @@ pub(crate) async fn run(shared: Arc<Shared>, target: PartitionId, courier: Arc<d
             }
         }
     }
+}
+
+fn acknowledge(shared: &Shared, target: PartitionId, through: u64) -> Acknowledged {
+    let (caller, outcome) = oneshot::channel();
+    let command = Command::AckOutbox { target, through };
+    // A refusal drops the caller, and looks like any other lost outcome.
+    drop(shared.queue.push(command, Some(caller), usize::MAX));
+    outcome
+}
+
+/// Returns a while after an acknowledgement turned out not to be committed, as far as is known.
+async fn lost(acknowledged: &mut Option<Acknowledged>) {
+    let committed = match acknowledged {
+        Some(outcome) => matches!(outcome.await, Ok(Ok(_))),
+        None => true,
+    };
+    *acknowledged = None;
+    if committed {
+        std::future::pending().await
+    }
+    tokio::time::sleep(RETRY_DELAY).await;
 }
 
 /// The next messages to ship; `None` if there are none, or this replica does not lead.
@@ -88,5 +116,40 @@ pub(crate) fn received(reply: &Reply) -> u64 {
         | Reply::NotFailed(_)
         | Reply::Refused
         | Reply::Purged { .. } => unreachable!("a delivery answers what was received"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn an_acknowledgement_that_is_not_known_to_be_committed_is_made_again() {
+        let refused: Result<Reply, ProposeError> = Err(ProposeError::Unknown("leadership is lost"));
+        for outcome in [Some(refused), None] {
+            let (caller, acknowledged) = oneshot::channel();
+            let mut acknowledged = Some(acknowledged);
+            assert!(lost(&mut acknowledged).now_or_never().is_none());
+            assert!(acknowledged.is_some(), "there is no outcome yet");
+            match outcome {
+                Some(outcome) => drop(caller.send(outcome)),
+                None => drop(caller),
+            }
+            lost(&mut acknowledged).await;
+            assert!(acknowledged.is_none());
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_that_is_committed_is_not() {
+        let (caller, acknowledged) = oneshot::channel();
+        drop(caller.send(Ok(Reply::Done)));
+        for mut acknowledged in [Some(acknowledged), None] {
+            let again = tokio::time::timeout(100 * RETRY_DELAY, lost(&mut acknowledged));
+            again.await.expect_err("nothing to be done");
+            assert!(acknowledged.is_none());
+        }
     }
 }

@@ -24,8 +24,6 @@ use crate::errors::{ProposeError, ReadError};
 use crate::settling::Settling;
 use crate::waiters::WaitFor;
 
-const NOT_LEADING: &str = "this node does not lead the partition";
-
 /// A partition with a replica on this node. Cheap to clone.
 #[derive(Clone)]
 pub struct Partition {
@@ -73,10 +71,42 @@ impl Partition {
     }
 
     pub(crate) async fn barrier(&self) -> Result<(), ReadError> {
+        use longhaul_replication::ReadError as Failure;
         self.group
             .read_barrier()
             .await
-            .map_err(|_| ReadError::Unavailable(NOT_LEADING))
+            .map_err(|error| match error {
+                Failure::NotLeader { leader } => ReadError::NotLeader { leader },
+                Failure::RetryHere => ReadError::Unavailable("leadership could not be confirmed"),
+                Failure::Stopped(_) => ReadError::Unavailable("the partition has stopped"),
+            })
+    }
+
+    /// Makes sure that this replica leads. A delivery that it did not know before is over then: had another one led
+    /// since, everything that was out would be out anew.
+    ///
+    /// # Errors
+    /// [`ProposeError::NotLeader`] or [`ProposeError::NotApplied`]: whoever leads may know the delivery.
+    pub async fn confirm(&self) -> Result<(), ProposeError> {
+        self.barrier().await.map_err(|error| match error {
+            ReadError::NotLeader { leader } => ProposeError::NotLeader { leader },
+            ReadError::Unavailable(why) => ProposeError::NotApplied(why),
+            ReadError::Fault(_) => ProposeError::NotApplied("the partition's storage is broken"),
+        })
+    }
+
+    /// Whether an item is out under this delivery, as far as this replica knows: see [`Partition::confirm`].
+    #[must_use]
+    pub fn knows(&self, delivery: LeaseId) -> bool {
+        let known = self
+            .shared
+            .with_leader(|leader, _, _| Ok(leader.dispatcher.lease_mut(delivery).is_some()));
+        known.unwrap_or(false)
+    }
+
+    fn not_leading(&self) -> ReadError {
+        let leader = self.group.leadership().borrow().leader;
+        ReadError::NotLeader { leader }
     }
 
     /// The instance, including everything acknowledged before the call.
@@ -121,10 +151,7 @@ impl Partition {
                     return Ok(view);
                 }
             }
-            let leader = core
-                .leader
-                .as_mut()
-                .ok_or(ReadError::Unavailable(NOT_LEADING))?;
+            let leader = core.leader.as_mut().ok_or_else(|| self.not_leading())?;
             leader.waiters.park(key.clone(), until)
         };
         let _sweep = SweepOnDrop {

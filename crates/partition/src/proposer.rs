@@ -49,14 +49,9 @@ impl Queue {
             return Err(ProposeError::NotApplied("the partition is stopping"));
         }
         let bytes = weight(&command);
+        let starts_work = starts_work(&command);
         let mut waiting = self.waiting.lock();
-        if waiting.bytes + bytes > bytes_max
-            && matches!(
-                command,
-                Command::CreateInstance(_) | Command::SignalEntity { .. }
-            )
-            && waiting.bytes > 0
-        {
+        if waiting.bytes + bytes > bytes_max && starts_work && waiting.bytes > 0 {
             return Err(ProposeError::Overloaded);
         }
         waiting.bytes += bytes;
@@ -96,6 +91,14 @@ impl Queue {
     }
 }
 
+fn starts_work(command: &Command) -> bool {
+    match command {
+        Command::Once { command, .. } => starts_work(command),
+        Command::CreateInstance(_) | Command::SignalEntity { .. } => true,
+        _ => false,
+    }
+}
+
 /// Bytes that a command takes in an entry, about: its payloads and a little for the rest.
 fn weight(command: &Command) -> usize {
     let payloads = match command {
@@ -124,6 +127,7 @@ fn weight(command: &Command) -> usize {
         Command::Purge { targets } => targets.len() * REST,
         Command::Remove { keys } | Command::ExpireEntities(keys) => keys.len() * REST,
         Command::ReleaseOperations(operations) => operations.len() * REST,
+        Command::Once { command, .. } => weight(command),
         Command::AckOutbox { .. } | Command::Restart { .. } => 0,
     };
     REST + payloads
@@ -211,11 +215,9 @@ fn propose(
         let mut core = shared.core.lock();
         let Some(term) = core.leader.as_ref().map(|leader| leader.term) else {
             drop(core);
+            let leader = group.leadership().borrow().leader;
             for caller in entry.callers {
-                refuse(
-                    caller,
-                    ProposeError::NotApplied("this node does not lead the partition"),
-                );
+                refuse(caller, ProposeError::NotLeader { leader });
             }
             return None;
         };
@@ -274,9 +276,7 @@ fn finish(shared: &Shared, number: u64, outcome: Result<(), longhaul_replication
     let callers = shared.core.lock().calls.remove(&number);
     let error = match outcome {
         Ok(()) => return,
-        Err(Failure::NotLeader { .. }) => {
-            ProposeError::NotApplied("this node does not lead the partition")
-        }
+        Err(Failure::NotLeader { leader }) => ProposeError::NotLeader { leader },
         Err(Failure::RetryHere) => {
             ProposeError::NotApplied("the partition accepts nothing for a moment")
         }

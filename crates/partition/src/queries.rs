@@ -152,7 +152,10 @@ impl Partition {
     }
 
     /// Deletes everything of a task hub that is here, a little at a time.
-    pub(crate) async fn remove_hub(&self, hub: HubId) -> Result<(), ProposeError> {
+    ///
+    /// # Errors
+    /// [`ProposeError`]: some of it may be left.
+    pub async fn remove_hub(&self, hub: HubId) -> Result<(), ProposeError> {
         loop {
             let keys = self.search(move |look| look.keys(hub, None, PURGE_TARGETS_MAX));
             let keys = keys.await.map_err(unread)?;
@@ -176,6 +179,7 @@ impl Partition {
 
 fn unread(error: ReadError) -> ProposeError {
     match error {
+        ReadError::NotLeader { leader } => ProposeError::NotLeader { leader },
         ReadError::Unavailable(reason) => ProposeError::NotApplied(reason),
         ReadError::Fault(_) => ProposeError::NotApplied("the partition's storage is broken"),
     }

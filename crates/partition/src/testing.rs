@@ -1,4 +1,6 @@
-//! A node of one partition in memory, on a paused clock.
+//! Nodes of one partition in memory, on a paused clock: one for itself, or several in a [`cluster`].
+
+pub(crate) mod cluster;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -8,7 +10,7 @@ use longhaul_engine::command::{CreateInstance, ReusePolicy};
 use longhaul_engine::message::Creation;
 use longhaul_engine::tables::PartitionState;
 use longhaul_engine::{Command, InstanceKey, Reply};
-use longhaul_replication::{CheckpointThread, GroupConfig, GroupId, NodeId};
+use longhaul_replication::{CheckpointThread, GroupConfig, GroupId, Network, NodeId};
 use longhaul_storage::{MemStore, PartitionTables, Store};
 use longhaul_types::{ExecutionId, HubId, InstanceId, PartitionCount, PartitionId, Timestamp};
 use longhaul_wal::testing::SimFiles;
@@ -30,7 +32,14 @@ pub(crate) struct Node {
 }
 
 /// The paused clock.
-struct TokioClock(Instant);
+pub(crate) struct TokioClock(Instant);
+
+impl TokioClock {
+    /// Counts from now.
+    pub(crate) fn new() -> Self {
+        Self(Instant::now())
+    }
+}
 
 impl Clock for TokioClock {
     fn now(&self) -> Timestamp {
@@ -44,7 +53,14 @@ impl Clock for TokioClock {
 
 /// Different every time, and the same in every run.
 #[derive(Default)]
-struct Counting(AtomicU64);
+pub(crate) struct Counting(AtomicU64);
+
+impl Counting {
+    /// Begins elsewhere, so that several nodes draw different numbers.
+    pub(crate) fn starting(at: u64) -> Self {
+        Self(AtomicU64::new(at))
+    }
+}
 
 impl Randomness for Counting {
     fn fill(&self, out: &mut [u8]) {
@@ -62,7 +78,7 @@ impl Node {
         let rows = MemStore::new().partition(PartitionId(0)).expect("memory");
         let state = PartitionState::new(PartitionId(0), count);
         let tables = PartitionTables::open(rows, state, usize::MAX).expect("memory");
-        let partitions = Partitions::start(Setup {
+        let setup = Setup {
             count,
             node: NodeId(1),
             config: Config {
@@ -73,14 +89,17 @@ impl Node {
                 checkpoint_thread: CheckpointThread::Caller,
                 ..GroupConfig::default()
             },
-            replicas: vec![(tables, log(stalls))],
-            clock: Arc::new(TokioClock(Instant::now())),
+            network: Network::none(),
+            courier: None,
+            clock: Arc::new(TokioClock::new()),
             randomness: Arc::new(Counting::default()),
             token_key: [5; 32],
             on_fault: Arc::new(|_, fault| panic!("{fault}")),
-        })
-        .await
-        .expect("starts");
+        };
+        let partitions =
+            Partitions::start(setup, vec![(tables, log(&SimFiles::default(), 1, stalls))])
+                .await
+                .expect("starts");
         Self {
             partitions,
             stalled,
@@ -97,24 +116,7 @@ impl Node {
     }
 
     pub(crate) async fn create(&self, id: &str) {
-        let creation = Creation {
-            execution: ExecutionId::new(format!("execution of {id}")),
-            name: "A".into(),
-            version: None,
-            input: None,
-            scheduled_start: None,
-            tags: None,
-            parent: None,
-            parent_trace: None,
-            request_fingerprint: 0,
-        };
-        let create = CreateInstance {
-            key: key(id),
-            creation,
-            reuse: ReusePolicy::Default,
-        };
-        let created = Command::CreateInstance(Box::new(create));
-        let reply = self.partition().propose(created).await;
+        let reply = self.partition().propose(creation(id)).await;
         assert_eq!(reply.expect("committed"), Reply::Done);
     }
 
@@ -127,6 +129,26 @@ impl Node {
             capabilities: Capabilities::default(),
         })
     }
+}
+
+/// Creates an instance.
+pub(crate) fn creation(id: &str) -> Command {
+    let creation = Creation {
+        execution: ExecutionId::new(format!("execution of {id}")),
+        name: "A".into(),
+        version: None,
+        input: None,
+        scheduled_start: None,
+        tags: None,
+        parent: None,
+        parent_trace: None,
+        request_fingerprint: 0,
+    };
+    Command::CreateInstance(Box::new(CreateInstance {
+        key: key(id),
+        creation,
+        reuse: ReusePolicy::Default,
+    }))
 }
 
 /// Waits until it is so; fails if that takes a minute.
@@ -146,8 +168,13 @@ pub(crate) fn key(id: &str) -> InstanceKey {
     InstanceKey::new(HUB, InstanceId::trusted(id))
 }
 
-/// A log in memory, written to by a job of the current runtime, since a paused clock waits for no other thread.
-fn log(mut stalled: watch::Receiver<bool>) -> longhaul_replication::GroupLog {
+/// The log of a node's only partition, written to by a job of the current runtime, since a paused clock waits for no other
+/// thread. While `stalled` is true it takes nothing.
+pub(crate) fn log(
+    files: &SimFiles,
+    node_id: u64,
+    mut stalled: watch::Receiver<bool>,
+) -> longhaul_replication::GroupLog {
     let work = Arc::new(Notify::new());
     let wake = work.clone();
     let config = longhaul_wal::Config {
@@ -160,10 +187,10 @@ fn log(mut stalled: watch::Receiver<bool>) -> longhaul_replication::GroupLog {
     };
     let identity = Identity {
         cluster_id: [7; 16],
-        node_id: 1,
+        node_id,
     };
-    let files = Arc::new(SimFiles::default());
-    let (wal, mut writer) = Wal::open_unthreaded(config, identity, files).expect("a new log");
+    let (wal, mut writer) = Wal::open_unthreaded(config, identity, Arc::new(files.clone()))
+        .expect("a log that was at most crashed");
     let log = wal.group(GroupId(1));
     tokio::spawn(async move {
         loop {

@@ -34,6 +34,14 @@ struct Waiter {
     answer: oneshot::Sender<InstanceView>,
 }
 
+impl Drop for Waiters {
+    /// Callers hear in an order that can be repeated.
+    fn drop(&mut self) {
+        let mut left: Vec<(InstanceKey, Vec<Waiter>)> = self.by_key.drain().collect();
+        left.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+    }
+}
+
 impl Waiters {
     pub(crate) fn park(
         &mut self,

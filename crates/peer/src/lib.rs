@@ -13,11 +13,14 @@
 //! processes, [`MemoryLinks`] within one. What is in a frame is the business of those who use it; this
 //! crate knows neither logs nor commands.
 //!
+//! An [`Exchange`] makes questions and answers of the links of one class.
+//!
 //! A link that breaks is gone. Opening another is the business of whoever needs it, as often as it
 //! likes: attempts that follow a failure wait by themselves.
 
 mod addresses;
 mod backoff;
+mod exchange;
 mod grpc;
 mod handshake;
 mod identity;
@@ -29,7 +32,12 @@ mod tls;
 
 pub use addresses::{AddressBook, Addresses};
 pub use backoff::BackoffConfig;
-pub use grpc::{GrpcConfig, GrpcLinks, GrpcSetup, Security, StartError};
+pub use exchange::{
+    Answers, AskError, Asker, AskerId, Contact, Events, Exchange, ExchangeSetup, Line, WeakExchange,
+};
+pub use grpc::{
+    CallError, Calls, GrpcConfig, GrpcLinks, GrpcSetup, Port, PortSetup, Security, StartError,
+};
 pub use handshake::Refusal;
 pub use identity::{ClusterId, Identity, PROTOCOL_VERSION};
 pub use link::{

@@ -25,11 +25,23 @@ pub enum Class {
     Raft,
     /// State of a replica: a link for each transfer.
     Bulk,
+    /// What the cluster is and what its nodes are to do: one link.
+    Control,
+    /// Calls and work for another node: one link.
+    Forward,
+    /// What operators ask, and copies of state for them: one link.
+    Admin,
 }
 
 impl Class {
     /// Every class.
-    pub const ALL: [Self; 2] = [Self::Raft, Self::Bulk];
+    pub const ALL: [Self; 5] = [
+        Self::Raft,
+        Self::Bulk,
+        Self::Control,
+        Self::Forward,
+        Self::Admin,
+    ];
 
     /// The name of the class in metrics and messages.
     #[must_use]
@@ -37,6 +49,9 @@ impl Class {
         match self {
             Self::Raft => "raft",
             Self::Bulk => "bulk",
+            Self::Control => "control",
+            Self::Forward => "forward",
+            Self::Admin => "admin",
         }
     }
 }
@@ -94,6 +109,14 @@ pub enum OpenError {
     /// No answer, or none that could be understood.
     #[error("node {to} cannot be reached: {reason}")]
     Unreachable {
+        /// The node.
+        to: NodeId,
+        /// What happened.
+        reason: String,
+    },
+    /// Its machine answers that nobody listens at its address: the node does not run.
+    #[error("node {to} does not run: {reason}")]
+    Absent {
         /// The node.
         to: NodeId,
         /// What happened.

@@ -11,10 +11,16 @@ use std::{
 use longhaul_types::NodeId;
 use parking_lot::RwLock;
 use rustls::{
-    ClientConfig, RootCertStore, ServerConfig,
-    client::{Resumption, verify_server_name},
-    crypto::ring,
-    pki_types::{CertificateDer, InvalidDnsNameError, PrivateKeyDer, ServerName, pem::PemObject},
+    ClientConfig, DigitallySignedStruct, RootCertStore, ServerConfig, SignatureScheme,
+    client::{
+        Resumption,
+        danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+        verify_server_cert_signed_by_trust_anchor, verify_server_name,
+    },
+    crypto::{WebPkiSupportedAlgorithms, ring, verify_tls12_signature, verify_tls13_signature},
+    pki_types::{
+        CertificateDer, InvalidDnsNameError, PrivateKeyDer, ServerName, UnixTime, pem::PemObject,
+    },
     server::{NoServerSessionStorage, ParsedCertificate, WebPkiClientVerifier},
     version::TLS13,
 };
@@ -92,6 +98,8 @@ struct Shared {
 struct Current {
     bytes: Contents,
     client: Arc<ClientConfig>,
+    /// For nodes whose id is not known.
+    client_of_any: Arc<ClientConfig>,
     server: Arc<ServerConfig>,
 }
 
@@ -166,6 +174,21 @@ impl Tls {
         Ok(Box::new(stream))
     }
 
+    /// Encrypts a connection to a node of which only the address is known: its certificate must be
+    /// that of some node.
+    pub(crate) async fn connect_to_any(&self, io: Box<dyn Io>) -> io::Result<Box<dyn Io>> {
+        let config = self.0.current.read().client_of_any.clone();
+        // Looked at by nobody, unless the names of all nodes are the same.
+        let name = name_of(&self.0.files.name, NodeId(0)).map_err(io::Error::other)?;
+        let stream = TlsConnector::from(config).connect(name, io).await?;
+        let chain = stream.get_ref().1.peer_certificates();
+        let certificate = chain.and_then(|chain| chain.first());
+        if !certificate.is_some_and(|certificate| self.is_of_a_node(certificate)) {
+            return Err(io::Error::other("the certificate is not that of a node"));
+        }
+        Ok(Box::new(stream))
+    }
+
     /// Encrypts a connection from a node, and answers its certificate.
     pub(crate) async fn accept(
         &self,
@@ -188,6 +211,64 @@ impl Tls {
         };
         ParsedCertificate::try_from(certificate)
             .is_ok_and(|parsed| verify_server_name(&parsed, &name).is_ok())
+    }
+}
+
+impl Tls {
+    /// Whether a certificate, known to come from the authority, is that of some node: where names
+    /// differ, all of the authority's are.
+    pub(crate) fn is_of_a_node(&self, certificate: &CertificateDer<'_>) -> bool {
+        self.0.files.name.contains(NODE) || self.is_of(certificate, NodeId(0))
+    }
+}
+
+/// Checks that a certificate comes from the authority, and nothing about its name.
+#[derive(Debug)]
+struct AnyName {
+    roots: Arc<RootCertStore>,
+    algorithms: WebPkiSupportedAlgorithms,
+}
+
+impl ServerCertVerifier for AnyName {
+    fn verify_server_cert(
+        &self,
+        certificate: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        _name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        let parsed = ParsedCertificate::try_from(certificate)?;
+        verify_server_cert_signed_by_trust_anchor(
+            &parsed,
+            &self.roots,
+            intermediates,
+            now,
+            self.algorithms.all,
+        )?;
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls12_signature(message, certificate, signed, &self.algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls13_signature(message, certificate, signed, &self.algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.algorithms.supported_schemes()
     }
 }
 
@@ -242,18 +323,33 @@ impl Current {
         server.session_storage = Arc::new(NoServerSessionStorage {});
         server.send_tls13_tickets = 0;
 
-        let mut client = ClientConfig::builder_with_provider(provider)
+        let client = ClientConfig::builder_with_provider(provider.clone())
             .with_protocol_versions(&[&TLS13])
             .map_err(TlsError::unusable)?
-            .with_root_certificates(roots)
+            .with_root_certificates(roots.clone())
+            .with_client_auth_cert(chain.clone(), key.clone_key())
+            .map_err(TlsError::unusable)?;
+        let any_name = AnyName {
+            roots,
+            algorithms: provider.signature_verification_algorithms,
+        };
+        let client_of_any = ClientConfig::builder_with_provider(provider)
+            .with_protocol_versions(&[&TLS13])
+            .map_err(TlsError::unusable)?
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(any_name))
             .with_client_auth_cert(chain, key)
             .map_err(TlsError::unusable)?;
-        client.alpn_protocols = vec![PROTOCOL.to_vec()];
-        client.resumption = Resumption::disabled();
+        let [client, client_of_any] = [client, client_of_any].map(|mut client| {
+            client.alpn_protocols = vec![PROTOCOL.to_vec()];
+            client.resumption = Resumption::disabled();
+            Arc::new(client)
+        });
 
         Ok(Self {
             bytes,
-            client: Arc::new(client),
+            client,
+            client_of_any,
             server: Arc::new(server),
         })
     }

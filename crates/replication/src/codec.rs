@@ -13,7 +13,11 @@ use prost::Message;
 
 pub(crate) mod wire;
 
-use crate::types::{Commands, EntryPayload, LogId, Membership, NodeId, StoredMembership, Vote};
+use crate::{
+    divergence::{Check, Divergence},
+    note::Note,
+    types::{Content, EntryPayload, LogId, Membership, NodeId, StoredMembership, Vote},
+};
 
 /// Bytes that are not what they should be: written by a newer version, or damaged.
 #[derive(Debug, thiserror::Error)]
@@ -73,6 +77,31 @@ pub(crate) fn decode_membership(bytes: Bytes) -> Result<StoredMembership, Decode
     stored_membership(decode("a stored membership", bytes)?)
 }
 
+pub(crate) fn encode_note(note: &Note) -> Bytes {
+    let diverged = note.diverged.map(|diverged| proto::Divergence {
+        through: diverged.through,
+        ours: diverged.ours,
+        theirs: diverged.theirs,
+    });
+    let note = proto::ReplicaNote {
+        had: note.had.as_ref().map(log_position),
+        diverged,
+    };
+    note.encode_to_vec().into()
+}
+
+pub(crate) fn decode_note(bytes: Bytes) -> Result<Note, DecodeFault> {
+    let note: proto::ReplicaNote = decode("a note", bytes)?;
+    Ok(Note {
+        had: note.had.map(log_id),
+        diverged: note.diverged.map(|diverged| Divergence {
+            through: diverged.through,
+            ours: diverged.ours,
+            theirs: diverged.theirs,
+        }),
+    })
+}
+
 fn decode<M: Message + Default>(what: &'static str, bytes: Bytes) -> Result<M, DecodeFault> {
     M::decode(bytes).map_err(|source| DecodeFault::Malformed { what, source })
 }
@@ -98,8 +127,15 @@ fn vote(message: &proto::Vote) -> Vote {
 fn payload_message(payload: &EntryPayload) -> proto::EntryPayload {
     let payload = match payload {
         EntryPayload::Blank => None,
-        EntryPayload::Normal(commands) => {
-            Some(proto::entry_payload::Payload::Commands(commands.0.clone()))
+        EntryPayload::Normal(Content::Commands(commands)) => {
+            Some(proto::entry_payload::Payload::Commands(commands.clone()))
+        }
+        EntryPayload::Normal(Content::Check(check)) => {
+            Some(proto::entry_payload::Payload::Check(proto::StateCheck {
+                through: check.through,
+                scheme: check.scheme,
+                digest: check.digest,
+            }))
         }
         EntryPayload::Membership(membership) => Some(proto::entry_payload::Payload::Membership(
             membership_message(membership),
@@ -112,7 +148,14 @@ fn payload(message: proto::EntryPayload) -> Result<EntryPayload, DecodeFault> {
     Ok(match message.payload {
         None => EntryPayload::Blank,
         Some(proto::entry_payload::Payload::Commands(commands)) => {
-            EntryPayload::Normal(Commands(commands))
+            EntryPayload::Normal(Content::Commands(commands))
+        }
+        Some(proto::entry_payload::Payload::Check(check)) => {
+            EntryPayload::Normal(Content::Check(Check {
+                through: check.through,
+                scheme: check.scheme,
+                digest: check.digest,
+            }))
         }
         Some(proto::entry_payload::Payload::Membership(message)) => {
             EntryPayload::Membership(membership(message)?)

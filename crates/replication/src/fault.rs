@@ -25,6 +25,9 @@ pub enum GroupFault {
     /// The write-ahead log failed, or holds something that cannot be there.
     #[error("the log failed: {0}")]
     Log(#[from] io::Error),
+    /// The state is not what the leader's is. It must be rebuilt from another replica.
+    #[error("{0}; it must be rebuilt from another replica")]
+    Diverged(String),
     /// The consensus library gave up.
     #[error("consensus stopped: {0}")]
     Consensus(String),

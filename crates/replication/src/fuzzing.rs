@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use crate::codec;
-use crate::types::EntryPayload;
+use crate::types::{Content, EntryPayload};
 
 /// What a record of the log is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,7 +52,7 @@ impl LogRecord {
             Self::Entry => {
                 let read = codec::decode_payload(bytes);
                 let commands = match &read {
-                    Ok(EntryPayload::Normal(commands)) => Some(commands.0.clone()),
+                    Ok(EntryPayload::Normal(Content::Commands(commands))) => Some(commands.clone()),
                     _ => None,
                 };
                 (read.map(|it| codec::encode_payload(&it)), commands)

@@ -1,17 +1,18 @@
 //! One replica of a group: propose, read, follow leadership, checkpoint, stop.
 
-use std::{collections::BTreeSet, error::Error, fmt, future::Future, io, sync::Arc};
+mod members;
+mod reading;
+
+use std::{
+    collections::BTreeSet, error::Error, fmt, future::Future, io, sync::Arc, time::Duration,
+};
 
 use bytes::Bytes;
 use futures::FutureExt;
 use longhaul_wal::{GroupId, GroupLog};
 use openraft::{
-    ReadPolicy,
     async_runtime::WatchReceiver,
-    errors::{
-        ClientWriteError, ForwardReason, ForwardToLeader, InitializeError, LinearizableReadError,
-        RaftError,
-    },
+    errors::{ClientWriteError, ForwardReason, ForwardToLeader, InitializeError, RaftError},
     impls::ProgressResponder,
 };
 use tokio::{
@@ -19,16 +20,20 @@ use tokio::{
     task::coop,
 };
 
+pub use self::members::{ChangeError, Membership};
+use self::reading::Rounds;
 use crate::{
     config::GroupConfig,
     fault::{Faults, OnFault},
+    guard::Guard,
     leadership::{Follow, Leadership},
     log_store::LogStore,
     machine::Machine,
-    network::{Attached, Network},
+    network::{Attached, Matched, Network},
+    note::Note,
     solo::Solo,
     state_machine::{MachineProgress, StateMachine},
-    types::{Commands, LeaderTerm, NodeId, Position, Raft, Runtime, TypeConfig},
+    types::{Content, LeaderTerm, NodeId, Position, Raft, Runtime, TypeConfig},
 };
 
 /// A running replica of a group. Clones are the same replica; it stops with [`Group::stop`], or
@@ -41,10 +46,13 @@ struct Replica {
     node: NodeId,
     raft: Raft,
     log: LogStore,
+    guard: Guard,
     solo: Solo,
+    rounds: Rounds,
     machine: watch::Receiver<MachineProgress>,
     leadership: watch::Receiver<Leadership>,
     stop: watch::Sender<bool>,
+    election_timeout_max: Duration,
     /// Held by whoever makes a checkpoint.
     checkpoint: Mutex<()>,
 }
@@ -78,6 +86,10 @@ pub enum StartError {
     /// The state's storage holds something that cannot be there.
     #[error("the stored state is broken: {0}")]
     State(#[source] io::Error),
+    /// The state was found to differ from the leader's, in this or an earlier life of the process.
+    /// What the node keeps of the replica must be removed; then it is rebuilt from others.
+    #[error("the replica must be rebuilt from another one: {0}")]
+    Diverged(String),
     /// Log and state do not fit together, or one of them failed while entries were applied again.
     #[error("the replica cannot recover: {0}")]
     Recovery(#[source] Box<dyn Error + Send + Sync>),
@@ -165,7 +177,13 @@ impl Group {
             .map_err(|error| StartError::Config(error.into()))?;
         let faults = Faults::new(id, on_fault);
         let solo = Solo::default();
-        let log = LogStore::new(log, solo.clone(), faults.clone());
+        let matched = Matched::default();
+        let note = Note::of(&log).map_err(|fault| StartError::Recovery(fault.into()))?;
+        if let Some(diverged) = note.diverged {
+            return Err(StartError::Diverged(diverged.to_string()));
+        }
+        let guard = Guard::new(note.had);
+        let log = LogStore::new(log, solo.clone(), matched.clone(), faults.clone());
         let staging = machine.staging();
         let machine = StateMachine::new(
             machine,
@@ -175,10 +193,11 @@ impl Group {
         )
         .map_err(|fault| StartError::State(fault.into()))?;
         let progress = machine.progress();
+        let checks = machine.checks();
         let raft = Raft::new(
             node,
             Arc::new(settings),
-            network.of(id, node),
+            network.of(id, node, matched),
             log.clone(),
             machine,
         );
@@ -196,7 +215,15 @@ impl Group {
             solo: solo.clone(),
             faults,
             stop: stop_receiver,
-            attachment: network.attach(id, node, Attached::new(raft.clone(), staging)),
+            attachment: network.attach(
+                id,
+                node,
+                Attached::new(raft.clone(), guard.clone(), staging),
+            ),
+            log: log.clone(),
+            guard: guard.clone(),
+            checks,
+            given_up: None,
         };
         tokio::spawn(follow.run());
         Ok(Self(Arc::new(Replica {
@@ -204,10 +231,13 @@ impl Group {
             node,
             raft,
             log,
+            guard,
             solo,
+            rounds: Rounds::default(),
             machine: progress,
             leadership,
             stop,
+            election_timeout_max: config.election_timeout_max,
             checkpoint: Mutex::new(()),
         })))
     }
@@ -246,6 +276,10 @@ impl Group {
             "node {} is not one of the voters {voters:?}",
             self.0.node
         );
+        // With another replica of it on this node, it had begun.
+        if self.0.guard.has_past() {
+            return Ok(());
+        }
         match self.0.raft.initialize(voters).await {
             Ok(()) | Err(RaftError::APIError(InitializeError::NotAllowed(_))) => {}
             Err(RaftError::APIError(InitializeError::NotInMembers(refused))) => {
@@ -290,7 +324,7 @@ impl Group {
         let raft = self.0.raft.clone();
         let mut submission = Box::pin(async move {
             let write = raft
-                .write(Commands(commands))
+                .write(Content::Commands(commands))
                 .with_leader(LeaderTerm::new(term));
             write.responder(responder).await
         });
@@ -311,7 +345,8 @@ impl Group {
     }
 
     /// Waits until the state here includes everything acknowledged, by any replica, before this was
-    /// called. Costs a round to a majority, or next to nothing where this node is the whole group.
+    /// called. Costs a round to a majority, which calls at the same time share, or next to nothing
+    /// where this node is the whole group.
     ///
     /// # Errors
     /// [`ReadError`]: the state here may be old.
@@ -319,16 +354,19 @@ impl Group {
         if self.0.solo.leads() {
             return Ok(());
         }
-        let current = self.0.raft.ensure_linearizable(ReadPolicy::ReadIndex).await;
-        current.map(|_| ()).map_err(|error| match error {
-            RaftError::APIError(LinearizableReadError::ForwardToLeader(forward)) => {
-                not_here(&forward).map_or(ReadError::RetryHere, |leader| ReadError::NotLeader {
-                    leader,
-                })
-            }
-            RaftError::APIError(LinearizableReadError::QuorumNotEnough(_)) => ReadError::RetryHere,
-            RaftError::Fatal(_) => Stopped.into(),
-        })
+        self.0.rounds.wait(&self.0.raft).await
+    }
+
+    /// Waits until the log of this node holds the entry at `index` durably. What a majority has is
+    /// committed and applied, even if this node is not among it.
+    ///
+    /// # Errors
+    /// The replica has stopped; the log may be why.
+    pub async fn flush_log(&self, index: u64) -> Result<(), Stopped> {
+        if self.0.log.is_durable(index) {
+            return Ok(());
+        }
+        self.0.log.flush().await.map_err(|_| Stopped)
     }
 
     /// Makes durable everything applied before the call, and lets the log be purged up to there.

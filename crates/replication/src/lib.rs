@@ -13,24 +13,32 @@
 //! This is the only crate that names the consensus library. It knows neither commands nor tables:
 //! entries are bytes, and whoever owns the state implements [`Machine`].
 
+mod beginning;
 mod codec;
 mod config;
+mod divergence;
 mod fault;
 pub mod fuzzing;
 mod group;
+mod guard;
 mod leadership;
 mod log_store;
 mod machine;
 mod network;
+mod note;
 mod solo;
 mod state_machine;
 #[cfg(test)]
 mod testing;
 mod types;
 
+pub use beginning::beginning;
 pub use config::{CheckpointThread, GroupConfig};
 pub use fault::{GroupFault, OnFault};
-pub use group::{Group, GroupSetup, Progress, ProposeError, ReadError, StartError, Stopped};
+pub use group::{
+    ChangeError, Group, GroupSetup, Membership, Progress, ProposeError, ReadError, StartError,
+    Stopped,
+};
 pub use leadership::Leadership;
 pub use longhaul_wal::{GroupId, GroupLog};
 pub use machine::{
@@ -38,4 +46,5 @@ pub use machine::{
     Staging,
 };
 pub use network::{InProcess, Network, RemoteConfig};
+pub use note::destroy_log;
 pub use types::{NodeId, Position};

@@ -4,7 +4,7 @@
 //! was enqueued can be read at once. Only a vote is waited for, because nobody may learn of it
 //! before it is durable.
 
-use std::{fmt::Debug, io, ops::RangeBounds};
+use std::{fmt::Debug, io, ops::RangeBounds, time::Duration};
 
 use longhaul_wal::{Done, GroupLog, WalFault};
 use openraft::{
@@ -12,26 +12,41 @@ use openraft::{
     entry::RaftEntry,
     storage::{IOFlushed, LogState, RaftLogReader, RaftLogStorage},
 };
-use tokio::sync::oneshot;
+use tokio::{sync::oneshot, time::Instant};
 
 use crate::{
     codec,
+    divergence::Divergence,
     fault::Faults,
+    network::Matched,
+    note::Note,
     solo::Solo,
     types::{Entry, LogId, TypeConfig, Vote},
 };
+
+/// A log that completes nothing for so long, though something waits, is taken for one that hangs.
+const STALL_MAX: Duration = Duration::from_secs(2);
+
+/// Whether the node's log counts as hanging.
+const STALLED: &str = "longhaul_wal_stalled";
 
 /// One group's log; clones read and write the same one.
 #[derive(Clone)]
 pub(crate) struct LogStore {
     log: GroupLog,
     solo: Solo,
+    matched: Matched,
     faults: Faults,
 }
 
 impl LogStore {
-    pub(crate) fn new(log: GroupLog, solo: Solo, faults: Faults) -> Self {
-        Self { log, solo, faults }
+    pub(crate) fn new(log: GroupLog, solo: Solo, matched: Matched, faults: Faults) -> Self {
+        Self {
+            log,
+            solo,
+            matched,
+            faults,
+        }
     }
 
     /// Waits until everything enqueued so far is durable.
@@ -46,6 +61,39 @@ impl LogStore {
         self.log
             .durable_index()
             .is_some_and(|durable| index <= durable)
+    }
+
+    /// Whether the node's log has not moved for so long that nothing led from here can go on. To be
+    /// asked again and again.
+    pub(crate) fn is_stalled(&self) -> bool {
+        let stalled = self.log.stalled_for(Instant::now().into_std()) >= STALL_MAX;
+        if self.log.note_stalled(stalled) {
+            metrics::describe_gauge!(
+                STALLED,
+                "1 while the disk of the log does not answer and the node has given up leading."
+            );
+            metrics::gauge!(STALLED).set(if stalled { 1.0 } else { 0.0 });
+            if stalled {
+                tracing::error!(
+                    seconds = STALL_MAX.as_secs(),
+                    "the disk of the log does not answer: this node gives up leading, and does not ask for it, until it does"
+                );
+            } else {
+                tracing::info!("the disk of the log answers again");
+            }
+        }
+        stalled
+    }
+
+    /// Writes down, durably, that the state is not what it should be.
+    pub(crate) async fn condemn(&self, diverged: Divergence) -> io::Result<()> {
+        let note = Note {
+            diverged: Some(diverged),
+            ..Note::of(&self.log).map_err(|fault| self.faults.report_log(fault.into()))?
+        };
+        let (done, durable) = durable();
+        self.log.save_note(codec::encode_note(&note), done);
+        self.wait(durable).await
     }
 
     async fn wait(&self, durable: oneshot::Receiver<Result<(), WalFault>>) -> io::Result<()> {
@@ -144,8 +192,9 @@ impl RaftLogStorage<TypeConfig> for LogStore {
         I::IntoIter: OptionalSend,
     {
         let entries = entries.into_iter().map(|entry| {
-            if matches!(entry.payload, EntryPayload::Membership(_)) {
+            if let EntryPayload::Membership(members) = &entry.payload {
                 self.solo.note_members(entry.log_id.index());
+                self.matched.note_members(members);
             }
             longhaul_wal::Entry {
                 term: entry.log_id.committed_leader_id().term,
@@ -178,7 +227,8 @@ impl RaftLogStorage<TypeConfig> for LogStore {
     }
 }
 
-fn durable() -> (Done, oneshot::Receiver<Result<(), WalFault>>) {
+/// Something to be told when it is durable, and to wait for.
+pub(crate) fn durable() -> (Done, oneshot::Receiver<Result<(), WalFault>>) {
     let (sender, receiver) = oneshot::channel();
     // Whoever waited may have gone.
     let done = move |result| drop(sender.send(result));

@@ -40,6 +40,19 @@ pub trait Machine: Send + 'static {
     /// A fault stops the replica for good.
     fn advance(&mut self, position: Position) -> Result<(), MachineFault>;
 
+    /// A digest of what came of the last commands that were applied, answers and changes, the same
+    /// on every replica. Replicas whose digests differ are found out. Asked after each
+    /// [`Machine::apply`], so it should cost next to nothing.
+    fn outcome(&self) -> u64 {
+        0
+    }
+
+    /// Names the way in which [`Machine::outcome`] is computed; only digests of one kind are
+    /// compared.
+    fn outcome_scheme(&self) -> u32 {
+        0
+    }
+
     /// Begins to make durable everything applied so far. What is returned does the writing, on
     /// another thread, while more is being applied; one at a time.
     ///

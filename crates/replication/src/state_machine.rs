@@ -14,10 +14,11 @@ use tokio::sync::watch;
 use crate::{
     codec,
     config::CheckpointThread,
+    divergence::{self, Chain, Check},
     fault::{Faults, GroupFault},
     log_store::LogStore,
     machine::{Applied, Checkpoint, Machine, MachineFault, Snapshot, SnapshotContent},
-    types::{Entry, LogId, Position, SnapshotMeta, StoredMembership, TypeConfig},
+    types::{Content, Entry, LogId, Position, SnapshotMeta, StoredMembership, TypeConfig},
 };
 
 /// What others may know of the machine. The channel closes when the machine and every checkpoint of
@@ -37,6 +38,9 @@ pub(crate) struct StateMachine {
     applied: Option<LogId>,
     membership: StoredMembership,
     progress: watch::Sender<MachineProgress>,
+    chain: Chain,
+    /// The newest finished stretch.
+    checks: watch::Sender<Option<Check>>,
     log: LogStore,
     checkpoint_thread: CheckpointThread,
     faults: Faults,
@@ -64,6 +68,8 @@ impl StateMachine {
             durable: position,
         };
         Ok(Self {
+            chain: Chain::new(machine.outcome_scheme()),
+            checks: watch::Sender::new(None),
             machine: Mutex::new(machine),
             applied: position.map(Position::log_id),
             membership,
@@ -78,17 +84,32 @@ impl StateMachine {
         self.progress.subscribe()
     }
 
+    /// The digests of stretches of the log as they are finished.
+    pub(crate) fn checks(&self) -> watch::Receiver<Option<Check>> {
+        self.checks.subscribe()
+    }
+
     fn apply_entry(&mut self, entry: Entry) -> Result<(), MachineFault> {
         let machine = self.machine.get_mut();
         let id = entry.log_id;
         let position = Position::of(id);
+        let content = divergence::digest_of(&entry.payload);
+        let mut outcome = 0;
         match entry.payload {
-            EntryPayload::Blank => machine.advance(position)?,
-            EntryPayload::Normal(commands) => machine.apply(position, commands.0)?,
+            EntryPayload::Blank | EntryPayload::Normal(Content::Check(_)) => {
+                machine.advance(position)?;
+            }
+            EntryPayload::Normal(Content::Commands(commands)) => {
+                machine.apply(position, commands)?;
+                outcome = machine.outcome();
+            }
             EntryPayload::Membership(membership) => {
                 self.membership = StoredMembership::new(Some(id), membership);
                 machine.apply_membership(position, codec::encode_membership(&self.membership))?;
             }
+        }
+        if let Some(check) = self.chain.add(position, content, outcome) {
+            self.checks.send_replace(Some(check));
         }
         self.applied = Some(id);
         self.progress.send_if_modified(|progress| {
@@ -96,6 +117,21 @@ impl StateMachine {
             before.is_none_or(|before| before.term != position.term)
         });
         Ok(())
+    }
+
+    /// # Errors
+    /// The leader made something else of these entries. That this is so is durable.
+    async fn compare(&self, entry: &Entry) -> io::Result<()> {
+        let EntryPayload::Normal(Content::Check(theirs)) = &entry.payload else {
+            return Ok(());
+        };
+        let Some(diverged) = self.chain.compare(*theirs) else {
+            return Ok(());
+        };
+        self.log.condemn(diverged).await?;
+        self.faults
+            .report(GroupFault::Diverged(diverged.to_string()));
+        Err(io::Error::other(diverged.to_string()))
     }
 
     fn meta(&self) -> SnapshotMeta {
@@ -119,6 +155,7 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
         S: Stream<Item = io::Result<EntryResponder<TypeConfig>>> + Unpin + OptionalSend,
     {
         while let Some((entry, responder)) = entries.try_next().await? {
+            self.compare(&entry).await?;
             self.apply_entry(entry)
                 .map_err(|fault| self.faults.report_machine(fault))?;
             if let Some(responder) = responder {
@@ -152,12 +189,16 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
                 .map(|_| codec::encode_membership(&meta.last_membership)),
         };
         let position = applied.position;
+        // What of the log contradicts the new state has been removed. That must not come back after a
+        // crash that finds the new state.
+        self.log.flush().await?;
         let machine = self.machine.get_mut();
         let state = content
             .stage(&*machine.staging())
             .map_err(MachineFault::new);
         let installed = state.and_then(|state| machine.install(applied, state));
         installed.map_err(|fault| self.faults.report_machine(fault))?;
+        self.chain.restart();
         self.applied = meta.last_log_id;
         self.membership = meta.last_membership.clone();
         self.progress.send_replace(MachineProgress {

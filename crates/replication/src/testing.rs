@@ -7,7 +7,7 @@ use std::{
     ops::Range,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -15,7 +15,7 @@ use std::{
 use bytes::Bytes;
 use longhaul_wal::{Config, GroupId, GroupLog, Identity, Progress, Wal, testing::SimFiles};
 use parking_lot::Mutex;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 use crate::{
     machine::{
@@ -38,6 +38,7 @@ pub(crate) struct Ledger {
     newest: Arc<Mutex<Process>>,
     staged: Staged,
     unordered: bool,
+    odd: Arc<AtomicBool>,
 }
 
 /// One life of a machine. A later one has the disk's content, and nothing else, in common with it.
@@ -56,6 +57,13 @@ impl Ledger {
         }
     }
 
+    /// A ledger with a state on its disk.
+    pub(crate) fn holding(state: State) -> Self {
+        let ledger = Self::default();
+        *ledger.newest.lock().disk.lock() = state;
+        ledger
+    }
+
     /// A machine, as after a start of the process.
     pub(crate) fn machine(&self) -> Box<LedgerMachine> {
         let found = self.disk();
@@ -68,7 +76,27 @@ impl Ledger {
             process,
             staged: self.staged.clone(),
             unordered: self.unordered,
+            odd: self.odd.clone(),
         })
+    }
+
+    /// Whether its machines, from now on, make something else of entries than others do.
+    pub(crate) fn set_odd(&self, odd: bool) {
+        self.odd.store(odd, Ordering::Release);
+    }
+
+    /// A copy of what is on disk, for a node that is set back.
+    pub(crate) fn fork(&self) -> Self {
+        let process = Process {
+            disk: Arc::new(Mutex::new(self.disk())),
+            memory: Arc::default(),
+        };
+        Self {
+            newest: Arc::new(Mutex::new(process)),
+            staged: self.staged.clone(),
+            unordered: self.unordered,
+            odd: Arc::default(),
+        }
     }
 
     /// Whether the newest machine has not been dropped.
@@ -98,6 +126,7 @@ pub(crate) struct LedgerMachine {
     process: Process,
     staged: Staged,
     unordered: bool,
+    odd: Arc<AtomicBool>,
 }
 
 /// Commands that break the machine.
@@ -147,6 +176,10 @@ impl Machine for LedgerMachine {
 
     fn advance(&mut self, position: Position) -> Result<(), MachineFault> {
         self.change(position, |_| ())
+    }
+
+    fn outcome(&self) -> u64 {
+        u64::from(self.odd.load(Ordering::Acquire))
     }
 
     fn checkpoint(&mut self) -> Result<Checkpoint, MachineFault> {
@@ -281,6 +314,7 @@ impl Drop for LedgerStage {
 pub(crate) struct LogDisk {
     files: SimFiles,
     crashes: Arc<AtomicU64>,
+    hangs: Arc<watch::Sender<bool>>,
 }
 
 impl LogDisk {
@@ -300,10 +334,13 @@ impl LogDisk {
             Wal::open_unthreaded(config, identity, Arc::new(self.files.clone()))
                 .expect("a log that was only crashed");
         let log = wal.group(group);
+        let mut hangs = self.hangs.subscribe();
         tokio::spawn(async move {
             loop {
                 // What a disk takes to sync, so that there is a time in which power can be lost.
                 tokio::time::sleep(Duration::from_millis(2)).await;
+                // Without the disk there is nothing that could hang.
+                let _ = hangs.wait_for(|hangs| !hangs).await;
                 match writer.run_once() {
                     Progress::Worked => {}
                     Progress::Idle => {
@@ -315,6 +352,22 @@ impl LogDisk {
             }
         });
         log
+    }
+
+    /// Whether the disk, from now on, answers nothing.
+    pub(crate) fn set_hanging(&self, hangs: bool) {
+        self.hangs.send_replace(hangs);
+    }
+
+    /// A copy, for a node that is set back.
+    pub(crate) fn fork(&self) -> Self {
+        let files = self.files.fork();
+        files.kill();
+        Self {
+            files,
+            crashes: Arc::default(),
+            hangs: Arc::default(),
+        }
     }
 
     /// Loses power: of what was not synced, some is lost. Open logs are dead.

@@ -8,7 +8,7 @@ use openraft::{
     TokioRuntime, impls::leader_id_std, rt::deterministic_rng::DeterministicRng, type_config::alias,
 };
 
-use crate::state_machine::StateMachine;
+use crate::{divergence::Check, state_machine::StateMachine};
 
 /// Where an entry stands in a group's log; ordered by term, then index.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -19,14 +19,19 @@ pub struct Position {
     pub index: u64,
 }
 
-/// What a proposed entry carries: encoded commands, opaque here.
+/// What a proposed entry carries.
 #[derive(Clone, PartialEq, Eq)]
-pub(crate) struct Commands(pub(crate) Bytes);
+pub(crate) enum Content {
+    /// Encoded commands, opaque here.
+    Commands(Bytes),
+    /// The leader's digest of a stretch of the log.
+    Check(Check),
+}
 
 openraft::declare_raft_types!(
     /// Terms alone name leaders, and randomness comes from a seed given at start.
     pub(crate) TypeConfig:
-        D = Commands,
+        D = Content,
         R = (),
         NodeId = NodeId,
         Node = (),
@@ -65,13 +70,16 @@ impl Position {
     }
 }
 
-impl fmt::Debug for Commands {
+impl fmt::Debug for Content {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} bytes", self.0.len())
+        match self {
+            Self::Commands(commands) => write!(f, "{} bytes", commands.len()),
+            Self::Check(check) => write!(f, "check through {}", check.through),
+        }
     }
 }
 
-impl fmt::Display for Commands {
+impl fmt::Display for Content {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Debug::fmt(self, f)
     }

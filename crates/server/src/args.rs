@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
 use longhaul_cli::bench::BenchArgs;
+use longhaul_cli::operate::{BackupCommand, ClusterCommand, NodeCommand, PartitionCommand};
 use longhaul_types::HubName;
 
 use crate::config::{Config, Loaded, LogFormat, LogLevel};
@@ -25,6 +26,20 @@ pub enum Command {
     Dev(DevArgs),
     /// Run a node
     Server(NodeArgs),
+    /// Show a cluster, and whether it is well
+    #[command(subcommand)]
+    Cluster(ClusterCommand),
+    /// Drain, resume, decommission or replace a node
+    #[command(subcommand)]
+    Node(NodeCommand),
+    /// List partitions, or move their leadership
+    #[command(subcommand)]
+    Partition(PartitionCommand),
+    /// Copy a running cluster into a directory, or check such a copy
+    #[command(subcommand)]
+    Backup(BackupCommand),
+    /// Make a new cluster of one node from a backup; `longhaul server` serves it
+    Restore(RestoreArgs),
     /// Measure how fast a server is
     Bench(BenchArgs),
     /// Check or show the configuration
@@ -73,7 +88,24 @@ pub struct DevArgs {
     #[arg(long, conflicts_with = "data")]
     pub ephemeral: bool,
 
+    /// Run a cluster of so many nodes, each in a process of its own
+    #[arg(long, value_name = "N", default_value_t = 1, conflicts_with = "ephemeral",
+          value_parser = clap::value_parser!(u16).range(1..=9))]
+    pub nodes: u16,
+
     /// What any node takes
+    #[command(flatten)]
+    pub node: NodeArgs,
+}
+
+/// Arguments of `longhaul restore`.
+#[derive(Debug, Args)]
+pub struct RestoreArgs {
+    /// The directory of the backup
+    #[arg(value_name = "DIR")]
+    pub backup: PathBuf,
+
+    /// The node that the cluster begins with
     #[command(flatten)]
     pub node: NodeArgs,
 }
@@ -116,6 +148,10 @@ pub struct NodeArgs {
     /// Level of log lines, or levels by module [default: info]
     #[arg(long, value_name = "LEVEL")]
     log_level: Option<String>,
+
+    /// Stop when the process that started this one is gone
+    #[arg(long, hide = true)]
+    pub with_parent: bool,
 }
 
 impl ConfigArgs {
@@ -304,6 +340,9 @@ mod tests {
             &["dev", "--ephemeral", "--data", "d"],
             &["dev", "--port", "8082"],
             &["server", "--ephemeral"],
+            &["dev", "--nodes", "0"],
+            &["dev", "--nodes", "3", "--ephemeral"],
+            &["server", "--nodes", "3"],
         ] {
             assert!(load(flags).is_err(), "{flags:?}");
         }

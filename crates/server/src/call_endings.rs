@@ -37,12 +37,11 @@ impl Endings for CallEndings {
             Some(name) => HubName::parse(name.to_str().ok()?).ok()?,
             None => self.default_hub.clone(),
         };
-        let gone = self.hubs.gone(&name)?;
-        let grace_over = self.grace_over.clone();
+        let (hubs, grace_over) = (self.hubs.clone(), self.grace_over.clone());
         let ending = async move {
             tokio::select! {
                 biased;
-                () = gone.cancelled() => deleted(&name),
+                () = hubs.gone(&name) => deleted(&name),
                 () = grace_over.cancelled() => stopping(),
             }
         };
@@ -69,7 +68,7 @@ mod tests {
 
     use super::*;
     use crate::hubs::Creation;
-    use crate::hubs::testing::{name, new_dir, open};
+    use crate::hubs::testing::{Decided, follow, name};
 
     fn headers(hub: Option<&str>) -> HeaderMap {
         let hub = hub.map(|hub| {
@@ -79,56 +78,60 @@ mod tests {
         hub.into_iter().collect()
     }
 
-    fn endings(creation: Creation) -> (CallEndings, tempfile::TempDir) {
-        let dir = new_dir();
-        let hubs = Arc::new(open(&dir, creation).expect("new"));
-        hubs.create(&name("default")).expect("created");
-        let endings = CallEndings {
+    async fn endings() -> CallEndings {
+        let hubs = Arc::new(follow(&Decided::new(), Creation::Explicit));
+        hubs.create(&name("default")).await.expect("created");
+        CallEndings {
             hubs,
             default_hub: name("default"),
             grace_over: CancellationToken::new(),
-        };
-        (endings, dir)
+        }
     }
 
     #[tokio::test]
     async fn calls_that_last_end_with_their_hub_or_with_the_grace() {
         for path in LASTING {
             for named in [None, Some("Default")] {
-                let (endings, _dir) = endings(Creation::Explicit);
+                let endings = endings().await;
                 let ending = || endings.of(path, &headers(named)).expect("it lasts");
                 assert!(ending().now_or_never().is_none());
                 let over = ending();
                 endings.grace_over.cancel();
                 assert_eq!(over.await.code(), Code::Unavailable);
                 let gone = ending();
-                endings.hubs.delete(&name("default")).expect("deleted");
-                let status = gone.await;
-                assert_eq!(status.code(), Code::NotFound);
-                assert!(
-                    status.message().starts_with("Task hub not found: "),
-                    "{status}"
-                );
+                endings
+                    .hubs
+                    .delete(&name("default"))
+                    .await
+                    .expect("deleted");
+                endings.hubs.create(&name("default")).await.expect("anew");
+                assert_eq!(gone.await.code(), Code::Unavailable);
             }
         }
     }
 
-    #[test]
-    fn others_end_by_themselves() {
-        let (endings, _dir) = endings(Creation::Explicit);
+    #[tokio::test]
+    async fn a_deleted_hub_is_named() {
+        let endings = endings().await;
+        let mut gone = endings.of(LASTING[0], &headers(None)).expect("it lasts");
+        assert!(gone.as_mut().now_or_never().is_none());
+        endings
+            .hubs
+            .delete(&name("default"))
+            .await
+            .expect("deleted");
+        let status = gone.await;
+        assert_eq!(status.code(), Code::NotFound);
+        let named = status.message().starts_with("Task hub not found: default");
+        assert!(named, "{status}");
+    }
+
+    #[tokio::test]
+    async fn others_end_by_themselves() {
+        let endings = endings().await;
         let of = |path, hub| endings.of(path, &headers(hub)).is_some();
         assert!(!of("/TaskHubSidecarService/Hello", None));
         assert!(!of("/TaskHubSidecarService/StartInstance", Some("default")));
-        for refused in ["unknown", "a b"] {
-            assert!(!of(LASTING[0], Some(refused)));
-        }
-    }
-
-    #[test]
-    fn first_use_may_be_a_worker_stream() {
-        let (endings, _dir) = endings(Creation::OnFirstUse);
-        let worker = endings.of(LASTING[0], &headers(Some("new")));
-        assert!(worker.is_some());
-        assert_eq!(endings.hubs.list().len(), 2);
+        assert!(!of(LASTING[0], Some("a b")));
     }
 }

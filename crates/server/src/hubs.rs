@@ -1,12 +1,10 @@
-//! Task hubs by name: a durable list whose ids are part of every key on disk and never used again.
+//! Task hubs by name, as this node sees them in the catalog; changes are decided by the cluster.
 //!
 //! ```text
-//!   no such hub ──create──► listed ──delete──► doomed: its content is being removed ──removed──► forgotten
-//!                             └──recreate──► doomed, and a new id is listed under the name
+//!   create, recreate, delete ─► Decisions ─► catalog ─► every node's view
 //! ```
 
 pub(crate) mod ageing;
-mod record;
 pub(crate) mod removal;
 mod rpc;
 #[cfg(test)]
@@ -15,49 +13,41 @@ pub(crate) mod testing;
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::fmt;
+use std::sync::Arc;
 
+use futures::future::BoxFuture;
+use longhaul_cluster::catalog::{Catalog, Command, Refusal, Reply};
 use longhaul_partition::RetentionPolicy;
 use longhaul_types::limits::HUBS_MAX;
 use longhaul_types::{HubId, HubName};
-use parking_lot::{Mutex, RwLock};
-use tokio::sync::{Notify, watch};
+use parking_lot::RwLock;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::config::Retention;
-use crate::data_dir::durable_file::{self, FileError, Sync};
-use crate::fault::FaultHandler;
 
 pub(crate) use rpc::HubsOverRpc;
 
-/// The list, in memory and in its file.
-#[derive(Debug)]
-pub struct HubRegistry {
-    /// Serialises changes; lookups do not wait for the disk.
-    changes: Mutex<Store>,
-    hubs: RwLock<Hubs>,
-    creation: Creation,
-    retention: Retention,
-    policy: watch::Sender<RetentionPolicy>,
-    /// Told whenever a hub is doomed.
-    doomed: Notify,
+/// The way to what the cluster decides.
+pub(crate) trait Decisions: Send + Sync + 'static {
+    /// Has a command decided. An error says why it is not known to be.
+    fn decide(&self, command: Command) -> BoxFuture<'static, Result<Reply, String>>;
+
+    /// Everything decided, as far as this node knows; closed when it stops.
+    fn catalog(&self) -> watch::Receiver<Arc<Catalog>>;
+
+    /// Everything decided before this was called.
+    fn newest(&self) -> BoxFuture<'static, Result<Arc<Catalog>, String>>;
 }
 
-/// What a list is opened with.
-#[derive(Debug)]
-pub struct Opening {
-    /// Its file.
-    pub path: PathBuf,
-    /// Whether changes are synced.
-    pub sync: Sync,
-    /// Whether there was a list before, so that its absence is a loss.
-    pub must_exist: bool,
-    /// Which names become hubs on their first use.
-    pub creation: Creation,
-    /// How long ended instances stay, by hub name.
-    pub retention: Retention,
-    /// Told when a hub that is used for the first time cannot be made durable.
-    pub on_fault: FaultHandler,
+/// The hubs there are. Must be made within a tokio runtime.
+pub struct HubRegistry {
+    view: Arc<View>,
+    decisions: Arc<dyn Decisions>,
+    creation: Creation,
+    _follow: AbortOnDropHandle<()>,
 }
 
 /// Which names become hubs on their first use.
@@ -65,47 +55,15 @@ pub struct Opening {
 pub enum Creation {
     /// Those of [`HubRegistry::create`] alone.
     Explicit,
-    /// Every valid one, unless it was deleted since the list was opened: a worker that connects again must not undo
-    /// the deletion.
+    /// Every valid one, unless it was deleted since this node started: a worker that connects again must not undo the
+    /// deletion.
     OnFirstUse,
 }
 
-/// Why the list cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum RegistryError {
-    /// A file operation failed.
-    #[error(transparent)]
-    File(#[from] FileError),
-    /// Written by another release.
-    #[error(
-        "{path} has format {found}, this binary reads formats up to {newest}; run the release that wrote it",
-        newest = record::FORMAT
-    )]
-    Format {
-        /// The file.
-        path: PathBuf,
-        /// Its format.
-        found: u32,
-    },
-    /// Not what was written.
-    #[error(
-        "{path} is damaged: {reason}; restore it from a copy, since instances are found by the ids in it"
-    )]
-    Damaged {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        reason: String,
-    },
-    /// There was a list, and it is gone.
-    #[error(
-        "{path} is missing, though this directory was used before; restore it from a copy, since instances are found by the ids in it"
-    )]
-    Missing {
-        /// The file.
-        path: PathBuf,
-    },
-    /// There are [`HUBS_MAX`] hubs.
+/// A change of hubs that is not known to be decided.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum HubError {
+    /// Nothing has changed: there are [`HUBS_MAX`] hubs.
     #[error(
         "there are {HUBS_MAX} task hubs, counting deleted ones whose content is still being removed, so {name} cannot be created"
     )]
@@ -113,27 +71,27 @@ pub enum RegistryError {
         /// The name.
         name: HubName,
     },
+    /// It may be decided yet.
+    #[error("the cluster has not answered: {0}")]
+    Unavailable(String),
 }
 
-#[derive(Debug)]
-struct Store {
-    path: PathBuf,
-    sync: Sync,
-    on_fault: FaultHandler,
+/// What this node knows of hubs.
+struct View {
+    catalog: watch::Receiver<Arc<Catalog>>,
+    hubs: RwLock<Hubs>,
+    retention: Retention,
+    policy: watch::Sender<RetentionPolicy>,
 }
 
-/// What is known of hubs. All but `deleted` and the tokens is durable.
-#[derive(Debug, Clone, Default)]
+#[derive(Default)]
 struct Hubs {
-    /// Above every id ever given.
-    next_id: u32,
     by_folded_name: BTreeMap<String, Hub>,
     doomed: BTreeSet<HubId>,
-    /// Folded names, at most [`HUBS_MAX`].
+    /// Folded names of hubs that are gone, at most [`HUBS_MAX`].
     deleted: BTreeSet<String>,
 }
 
-#[derive(Debug, Clone)]
 struct Hub {
     id: HubId,
     name: HubName,
@@ -142,151 +100,128 @@ struct Hub {
 }
 
 impl HubRegistry {
-    /// Reads the list in its file, or begins an empty one there unless there must be one.
-    ///
-    /// # Errors
-    /// It cannot be read, or is not ours to read.
-    pub fn open(opening: Opening) -> Result<Self, RegistryError> {
-        let Opening { path, sync, .. } = opening;
-        let hubs = match durable_file::read(&path)? {
-            Some(content) => record::read(&path, &content)?,
-            None if opening.must_exist => return Err(RegistryError::Missing { path }),
-            None => {
-                let none = Hubs {
-                    next_id: 1,
-                    ..Hubs::default()
-                };
-                durable_file::replace(&path, &record::write(&none), sync)?;
-                none
+    /// Follows the catalog from now on.
+    pub(crate) fn follow(
+        decisions: Arc<dyn Decisions>,
+        creation: Creation,
+        retention: Retention,
+    ) -> Self {
+        let mut catalog = decisions.catalog();
+        let view = Arc::new(View {
+            catalog: catalog.clone(),
+            hubs: RwLock::default(),
+            policy: watch::Sender::new(retention.policy(std::iter::empty())),
+            retention,
+        });
+        catalog.mark_unchanged();
+        view.refresh();
+        let follower = view.clone();
+        let follow = tokio::spawn(async move {
+            while catalog.changed().await.is_ok() {
+                follower.refresh();
             }
-        };
-        Ok(Self {
-            policy: watch::Sender::new(hubs.policy(&opening.retention)),
-            changes: Mutex::new(Store {
-                path,
-                sync,
-                on_fault: opening.on_fault,
-            }),
-            hubs: RwLock::new(hubs),
-            creation: opening.creation,
-            retention: opening.retention,
-            doomed: Notify::new(),
-        })
+        });
+        Self {
+            view,
+            decisions,
+            creation,
+            _follow: AbortOnDropHandle::new(follow),
+        }
     }
 
-    /// The id of `name`, created if need be and allowed; `None` if there is no such hub.
+    /// The id of `name`, as far as this node knows.
+    #[must_use]
     pub fn resolve(&self, name: &HubName) -> Option<HubId> {
-        let folded = name.folded();
-        let hubs = self.hubs.read();
-        if let Some(hub) = hubs.by_folded_name.get(&folded) {
-            return Some(hub.id);
-        }
-        if self.creation == Creation::Explicit || hubs.deleted.contains(&folded) {
-            return None;
-        }
-        drop(hubs);
-        match self.create(name) {
-            Ok(id) => Some(id),
-            Err(RegistryError::File(error)) => {
-                self.changes.lock().on_fault.raise(&error);
-                None
-            }
-            Err(error) => {
-                tracing::warn!(%error, "task hub not created");
-                None
-            }
-        }
+        let hubs = self.view.hubs.read();
+        hubs.by_folded_name.get(&name.folded()).map(|hub| hub.id)
     }
 
-    /// The id of `name`, which is created and made durable unless it exists.
+    /// The id of a name that this node does not know: created if that is allowed, and otherwise looked up once more in what
+    /// the whole cluster knows. `None` if there is no such hub.
     ///
     /// # Errors
-    /// It cannot be made durable, or there are too many. Then it does not exist.
-    pub fn create(&self, name: &HubName) -> Result<HubId, RegistryError> {
-        let store = self.changes.lock();
-        // Someone may have created it while we waited.
-        if let Some(hub) = self.hubs.read().by_folded_name.get(&name.folded()) {
-            return Ok(hub.id);
+    /// [`HubError`]: nothing is known about it.
+    pub async fn first_use(&self, name: &HubName) -> Result<Option<HubId>, HubError> {
+        let was_deleted = self.view.hubs.read().deleted.contains(&name.folded());
+        if self.creation == Creation::OnFirstUse && !was_deleted {
+            return self.create(name).await.map(Some);
         }
-        let mut hubs = self.hubs.read().clone();
-        let id = hubs.add(name)?;
-        self.commit(&store, hubs)?;
-        tracing::info!(hub = %name, id = id.0, "task hub created");
-        Ok(id)
+        let newest = self.decisions.newest().await;
+        let newest = newest.map_err(HubError::Unavailable)?;
+        Ok(newest.hubs.get(name).map(|hub| hub.id))
     }
 
-    /// Gives `name` to a new, empty hub, durably; the content of an old one is removed later.
+    /// The id of `name`, created if need be.
     ///
     /// # Errors
-    /// It cannot be made durable, or there are too many. Then nothing has changed.
-    pub fn recreate(&self, name: &HubName) -> Result<HubId, RegistryError> {
-        let store = self.changes.lock();
-        let mut hubs = self.hubs.read().clone();
-        let old = hubs.doom(name);
-        let id = hubs.add(name)?;
-        self.commit(&store, hubs)?;
-        tracing::info!(hub = %name, id = id.0, "task hub created anew");
-        self.tell_doomed(old);
-        Ok(id)
+    /// [`HubError`].
+    pub async fn create(&self, name: &HubName) -> Result<HubId, HubError> {
+        if let Some(id) = self.resolve(name) {
+            return Ok(id);
+        }
+        self.made(name, Command::CreateHub(name.clone())).await
     }
 
-    /// Forgets the hub called `name`, if there is one, durably; its content is removed later.
+    /// An empty hub called `name`; one that was there is gone, and its content is removed later.
     ///
     /// # Errors
-    /// It cannot be made durable. Then nothing has changed.
-    pub fn delete(&self, name: &HubName) -> Result<(), RegistryError> {
-        let store = self.changes.lock();
-        let mut hubs = self.hubs.read().clone();
-        let Some(old) = hubs.doom(name) else {
-            return Ok(());
-        };
-        if hubs.deleted.len() >= HUBS_MAX {
-            hubs.deleted.pop_first();
+    /// [`HubError`].
+    pub async fn recreate(&self, name: &HubName) -> Result<HubId, HubError> {
+        self.made(name, Command::RecreateHub(name.clone())).await
+    }
+
+    /// Forgets the hub called `name`, if there is one; its content is removed later.
+    ///
+    /// # Errors
+    /// [`HubError`].
+    pub async fn delete(&self, name: &HubName) -> Result<(), HubError> {
+        let old = self.resolve(name);
+        self.decide(name, Command::DeleteHub(name.clone())).await?;
+        if let Some(old) = old {
+            self.seen(|catalog| catalog.hubs.get(name).is_none_or(|hub| hub.id != old))
+                .await?;
         }
-        hubs.deleted.insert(name.folded());
-        self.commit(&store, hubs)?;
-        tracing::info!(hub = %name, id = old.id.0, "task hub deleted");
-        self.tell_doomed(Some(old));
         Ok(())
     }
 
     /// The hubs that were deleted and whose content is not yet known to be removed.
     #[must_use]
     pub fn doomed(&self) -> Vec<HubId> {
-        self.hubs.read().doomed.iter().copied().collect()
+        self.view.hubs.read().doomed.iter().copied().collect()
     }
 
-    /// Returns when a hub may have been doomed since the last call.
-    pub async fn doomed_changed(&self) {
-        self.doomed.notified().await;
-    }
-
-    /// Notes durably that nothing is left of a doomed hub.
+    /// Notes that nothing is left of a doomed hub.
     ///
     /// # Errors
-    /// It cannot be made durable. Then its content counts as not yet removed.
-    pub fn removed(&self, hub: HubId) -> Result<(), RegistryError> {
-        let store = self.changes.lock();
-        let mut hubs = self.hubs.read().clone();
-        if hubs.doomed.remove(&hub) {
-            self.commit(&store, hubs)?;
-        }
-        Ok(())
+    /// [`HubError`]. Then its content counts as not yet removed.
+    pub async fn removed(&self, hub: HubId) -> Result<(), HubError> {
+        let reply = self.decisions.decide(Command::ForgetHub(hub)).await;
+        reply.map(drop).map_err(HubError::Unavailable)
     }
 
-    /// Cancelled once the hub called `name` is deleted; `None` if there is no such hub.
-    #[must_use]
-    pub fn gone(&self, name: &HubName) -> Option<CancellationToken> {
-        self.resolve(name)?;
-        let hubs = self.hubs.read();
-        let hub = hubs.by_folded_name.get(&name.folded())?;
-        Some(hub.gone.clone())
+    /// Cancelled once the hub called `name` is deleted, which may have to be created first.
+    pub(crate) async fn gone(&self, name: &HubName) {
+        let folded = name.folded();
+        let mut changes = self.retention();
+        loop {
+            let gone = {
+                let hubs = self.view.hubs.read();
+                let hub = hubs.by_folded_name.get(&folded);
+                hub.map(|hub| hub.gone.clone())
+            };
+            match gone {
+                Some(gone) => return gone.cancelled().await,
+                None if changes.changed().await.is_ok() => {}
+                // A node that stops ends calls by other means.
+                None => std::future::pending().await,
+            }
+        }
     }
 
     /// Every hub, by name.
     #[must_use]
     pub fn list(&self) -> Vec<(HubId, HubName)> {
-        let hubs = self.hubs.read();
+        let hubs = self.view.hubs.read();
         let hubs = hubs.by_folded_name.values();
         hubs.map(|hub| (hub.id, hub.name.clone())).collect()
     }
@@ -294,57 +229,100 @@ impl HubRegistry {
     /// How long ended instances stay, by the ids of the hubs there are at any time.
     #[must_use]
     pub fn retention(&self) -> watch::Receiver<RetentionPolicy> {
-        self.policy.subscribe()
+        self.view.policy.subscribe()
     }
 
-    /// Makes `hubs` durable, and only then true.
-    fn commit(&self, store: &Store, hubs: Hubs) -> Result<(), RegistryError> {
-        durable_file::replace(&store.path, &record::write(&hubs), store.sync)?;
-        let policy = hubs.policy(&self.retention);
-        *self.hubs.write() = hubs;
-        self.policy.send_replace(policy);
-        Ok(())
-    }
-
-    fn tell_doomed(&self, old: Option<Hub>) {
-        if let Some(hub) = old {
-            hub.gone.cancel();
-            self.doomed.notify_one();
-        }
-    }
-}
-
-impl Hubs {
-    fn add(&mut self, name: &HubName) -> Result<HubId, RegistryError> {
-        if self.by_folded_name.len() + self.doomed.len() >= HUBS_MAX {
-            return Err(RegistryError::Full { name: name.clone() });
-        }
-        let hub = Hub::new(HubId(self.next_id), name.clone());
-        let (id, folded) = (hub.id, name.folded());
-        self.next_id += 1;
-        self.deleted.remove(&folded);
-        self.by_folded_name.insert(folded, hub);
+    /// Decides a command that answers the id of `name`, and waits until this node knows it.
+    async fn made(&self, name: &HubName, command: Command) -> Result<HubId, HubError> {
+        let Reply::Hub(id) = self.decide(name, command).await? else {
+            return Err(HubError::Unavailable(
+                "it answered something else".to_owned(),
+            ));
+        };
+        // Unless it is gone again by then.
+        self.seen(|catalog| {
+            let listed = catalog.hubs.get(name).is_some_and(|hub| hub.id == id);
+            listed || catalog.hubs.doomed().any(|doomed| doomed == id)
+        })
+        .await?;
         Ok(id)
     }
 
-    fn doom(&mut self, name: &HubName) -> Option<Hub> {
-        let hub = self.by_folded_name.remove(&name.folded())?;
-        self.doomed.insert(hub.id);
-        Some(hub)
+    async fn decide(&self, name: &HubName, command: Command) -> Result<Reply, HubError> {
+        let reply = self.decisions.decide(command).await;
+        match reply.map_err(HubError::Unavailable)? {
+            Reply::Refused(Refusal::HubsFull { .. }) => Err(HubError::Full { name: name.clone() }),
+            Reply::Refused(refusal) => Err(HubError::Unavailable(refusal.to_string())),
+            reply => Ok(reply),
+        }
     }
 
-    fn policy(&self, retention: &Retention) -> RetentionPolicy {
-        let hubs = self.by_folded_name.values();
-        retention.policy(hubs.map(|hub| (hub.id, &hub.name)))
+    /// Waits until this node knows of a decision.
+    async fn seen(&self, is_seen: impl Fn(&Catalog) -> bool) -> Result<(), HubError> {
+        let mut catalog = self.decisions.catalog();
+        let seen = catalog.wait_for(|catalog| is_seen(catalog)).await;
+        seen.map_err(|_| HubError::Unavailable("this node stops".to_owned()))?;
+        self.view.refresh();
+        Ok(())
+    }
+}
+
+impl View {
+    /// Makes the catalog's hubs those of this node.
+    fn refresh(&self) {
+        // Looked at under the lock, so that nothing older comes after something newer.
+        let mut hubs = self.hubs.write();
+        let catalog = self.catalog.borrow().clone();
+        let Hubs {
+            by_folded_name,
+            doomed,
+            deleted,
+        } = &mut *hubs;
+        let mut fresh: BTreeMap<String, Hub> = BTreeMap::new();
+        for listed in catalog.hubs.list() {
+            let folded = listed.name.folded();
+            let known = by_folded_name.remove(&folded);
+            let hub = match known {
+                Some(hub) if hub.id == listed.id => hub,
+                replaced => {
+                    if let Some(hub) = replaced {
+                        hub.leave();
+                    }
+                    deleted.remove(&folded);
+                    Hub {
+                        id: listed.id,
+                        name: listed.name.clone(),
+                        gone: CancellationToken::new(),
+                    }
+                }
+            };
+            fresh.insert(folded, hub);
+        }
+        for (folded, hub) in std::mem::replace(by_folded_name, fresh) {
+            hub.leave();
+            if deleted.len() >= HUBS_MAX {
+                deleted.pop_first();
+            }
+            deleted.insert(folded);
+        }
+        *doomed = catalog.hubs.doomed().collect();
+        let policy = self
+            .retention
+            .policy(by_folded_name.values().map(|hub| (hub.id, &hub.name)));
+        drop(hubs);
+        self.policy.send_replace(policy);
     }
 }
 
 impl Hub {
-    fn new(id: HubId, name: HubName) -> Self {
-        Self {
-            id,
-            name,
-            gone: CancellationToken::new(),
-        }
+    fn leave(&self) {
+        tracing::info!(hub = %self.name, id = self.id.0, "task hub deleted");
+        self.gone.cancel();
+    }
+}
+
+impl fmt::Debug for HubRegistry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HubRegistry").finish_non_exhaustive()
     }
 }

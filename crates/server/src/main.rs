@@ -4,6 +4,8 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use clap::Parser;
+use longhaul_cli::operate;
+use longhaul_server::admin::restore;
 use longhaul_server::args::{Cli, Command, ConfigCommand};
 use longhaul_server::run;
 
@@ -26,6 +28,11 @@ fn execute(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Dev(args) => return run::dev(&args),
         Command::Server(args) => return run::server(&args),
+        Command::Cluster(command) => return operate::run(operate::Command::Cluster(command)),
+        Command::Node(command) => return operate::run(operate::Command::Node(command)),
+        Command::Partition(command) => return operate::run(operate::Command::Partition(command)),
+        Command::Backup(command) => return operate::run(operate::Command::Backup(command)),
+        Command::Restore(args) => return restore::run(&args),
         Command::Bench(args) => return longhaul_cli::bench::run(args),
         Command::Config { command } => match command {
             ConfigCommand::Check(config) => {

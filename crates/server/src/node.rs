@@ -9,21 +9,21 @@ use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use anyhow::Context;
 use longhaul_partition::{Clock, Randomness, SystemClock, SystemRandomness};
-use longhaul_types::{HubName, PartitionCount, Timestamp};
+use longhaul_types::{HubName, Timestamp};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::config::{Config, Loaded, Origin, SHUTDOWN_GRACE_MAX};
-use crate::data_dir::{DataDir, Fresh, PartitionsWanted};
+use crate::data_dir::{DataDir, Fresh, hex};
 use crate::fault::FaultHandler;
 use crate::grpc::{GrpcServer, Services, side_routes};
-use crate::http::{self, About, Pages};
+use crate::http::{self, About, Formed, Pages};
 use crate::hubs::{HubRegistry, ageing, removal};
 use crate::listen::{ListenAddress, ListenError, Listeners, Purpose};
-use crate::readiness::Readiness;
+use crate::membership::Place;
+use crate::readiness::{self, Readiness};
 use crate::telemetry::gauges::NodeGauges;
 use crate::telemetry::metrics::MetricsPage;
 use crate::wiring::{self, Hosted, Stopping, Surroundings};
@@ -33,13 +33,21 @@ const PLAIN_GRPC_PORT: u16 = 4001;
 
 /// How long clients may take to go away after GOAWAY.
 const GOAWAY_PATIENCE: Duration = Duration::from_millis(500);
+/// How long other nodes may take to lead what this one has led.
+const HANDOVER_PATIENCE: Duration = Duration::from_secs(2);
 /// How long the last checkpoint may take; without it, the next start only reads more of the log.
 const CHECKPOINT_PATIENCE: Duration = Duration::from_secs(1);
 const _: () = assert!(
-    SHUTDOWN_GRACE_MAX.as_millis() + GOAWAY_PATIENCE.as_millis() + CHECKPOINT_PATIENCE.as_millis()
-        < 10_000,
+    HANDOVER_PATIENCE.as_millis() < SHUTDOWN_GRACE_MAX.as_millis()
+        && SHUTDOWN_GRACE_MAX.as_millis()
+            + GOAWAY_PATIENCE.as_millis()
+            + CHECKPOINT_PATIENCE.as_millis()
+            < 10_000,
     "a node ends within 10 s"
 );
+
+/// How long a start waits for leaders of its partitions.
+const LEADERS_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Between two looks whether workers have finished.
 const GRACE_POLL: Duration = Duration::from_millis(10);
@@ -50,7 +58,7 @@ pub struct NodeSetup {
     pub config: Config,
     /// Where the data is kept.
     pub data: DataPlace,
-    /// Who insists on the number of partitions, so that a directory with another one is refused.
+    /// Who insists on the number of partitions, so that a cluster with another one is refused.
     pub partitions_insisted_by: Option<String>,
     /// Whether clients without a connection string find this node too, if nothing else is where they look.
     pub plain_grpc: PlainGrpc,
@@ -115,6 +123,8 @@ pub struct Node {
     about: About,
     hubs: Arc<HubRegistry>,
     readiness: Readiness,
+    /// Keeps it to what the node can do.
+    watching: AbortOnDropHandle<()>,
     stopping: Stopping,
     grpc: GrpcServer,
     hosted: Hosted,
@@ -132,6 +142,8 @@ pub struct Node {
 pub struct Ports {
     /// gRPC for SDKs.
     pub grpc: ListenAddress,
+    /// Other nodes.
+    pub peers: Option<ListenAddress>,
     /// gRPC on the SDKs' default port.
     pub plain_grpc: Option<u16>,
     /// Status page, probes and metrics.
@@ -167,24 +179,41 @@ impl Node {
             gauges: gauges.clone(),
             about: about.clone(),
         };
-        let (grpc_sockets, http) = bound.serve_http(pages);
+        let Served {
+            grpc: grpc_sockets,
+            peers,
+            http,
+        } = bound.serve_http(pages);
 
         let surroundings = Surroundings {
             clock: clock.clone(),
             randomness: randomness.clone(),
             on_fault: on_fault.clone(),
         };
-        let hubs = Arc::new(wiring::open_hubs(config, &data, on_fault)?);
-        let hosted = Hosted::start(config, &mut data, &surroundings).await?;
+        let place = Place {
+            peers,
+            clients: ports.grpc.clone(),
+        };
+        let hosted = Hosted::start(config, &mut data, place, &surroundings).await?;
+        check_partitions(&hosted, &setup)?;
+        let founding = hosted.founding();
+        let formed = about.formed.get_or_init(|| Formed {
+            cluster: hex(&founding.cluster_id),
+            partitions: founding.partitions.get(),
+        });
+        let hubs = Arc::new(wiring::hubs(config, &hosted).await?);
         gauges.get_or_init(|| NodeGauges::register(&hosted.partitions, &hosted.wal));
         let removing = AbortOnDropHandle::new(tokio::spawn(removal::run(
             hubs.clone(),
-            on_fault.clone(),
             {
-                let partitions = hosted.partitions.clone();
+                let leadership = hosted.meta.leadership();
+                move || leadership.borrow().is_leader
+            },
+            {
+                let router = hosted.router.clone();
                 move |hub| {
-                    let partitions = partitions.clone();
-                    async move { partitions.remove_hub(hub).await }
+                    let router = router.clone();
+                    async move { router.remove_hub(hub).await }
                 }
             },
         )));
@@ -198,22 +227,36 @@ impl Node {
         let stopping = Stopping::default();
         let service = wiring::service(
             config,
-            &hosted.partitions,
+            &hosted.router,
             hubs.clone(),
             &surroundings,
             stopping.clone(),
         )?;
-        let others = side_routes(health, http::probes(readiness.clone()))?;
+        let others = side_routes(
+            health,
+            http::probes(readiness.clone()).merge(hosted.admin(&data, &surroundings)),
+        )?;
         let grpc = GrpcServer::start(grpc_sockets, Services::new(service, others), &config.grpc);
-        readiness.set(true).await;
+        // Calls are answered, or held, from now on; a start waits for those who answer them at once.
+        let led = tokio::time::timeout(LEADERS_PATIENCE, hosted.wait_for_leaders()).await;
+        readiness.set(led.is_ok()).await;
+        let watching = AbortOnDropHandle::new(tokio::spawn(readiness::keep(
+            readiness.clone(),
+            hosted.router.clone(),
+            hosted.partitions.clone(),
+        )));
         tracing::info!(
             version = env!("CARGO_PKG_VERSION"),
             grpc = %ports.grpc,
             data = %data.path().display(),
-            cluster = data.identity().cluster_hex(),
-            partitions = data.identity().partitions.get(),
+            cluster = formed.cluster,
+            partitions = formed.partitions,
             after_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
-            "ready"
+            "{}",
+            match led {
+                Ok(()) => "ready",
+                Err(_) => "started, but some partitions have no leader; are enough other nodes up?",
+            }
         );
         warn_if_open(&ports);
         Ok(Self {
@@ -221,6 +264,7 @@ impl Node {
             about,
             hubs,
             readiness,
+            watching,
             stopping,
             grpc,
             hosted,
@@ -252,6 +296,9 @@ impl Node {
     /// Ends it within 10 s: workers may finish what they hold, everything acknowledged is durable.
     pub async fn stop(self) {
         tracing::info!("stopping");
+        self.watching.abort();
+        // Only then does nobody make it ready again.
+        let _ = self.watching.await;
         self.readiness.set(false).await;
         self.stopping.draining.cancel();
         let sessions = self.hosted.partitions.sessions().clone();
@@ -261,13 +308,17 @@ impl Node {
                 tokio::time::sleep(GRACE_POLL).await;
             }
         };
-        if tokio::time::timeout(self.shutdown_grace, finished)
-            .await
-            .is_err()
-        {
+        // What is led elsewhere is not missed when this node ends.
+        let handed_over = tokio::time::timeout(HANDOVER_PATIENCE, self.hosted.hand_over());
+        let finished = tokio::time::timeout(self.shutdown_grace, finished);
+        let (handed_over, finished) = tokio::join!(handed_over, finished);
+        if handed_over.is_err() {
+            tracing::info!("some partitions are led from here to the end");
+        }
+        if finished.is_err() {
             tracing::info!(
                 work_items = sessions.out(),
-                "workers have not finished; what they hold is offered again after the next start"
+                "workers have not finished; what they hold is offered again"
             );
         }
         self.stopping.grace_over.cancel();
@@ -294,6 +345,7 @@ impl Node {
 /// The sockets of a node, before anything is served on them.
 struct Bound {
     grpc: Listeners,
+    peers: Option<Listeners>,
     plain_grpc: Option<Listeners>,
     dashboard: Option<Listeners>,
     metrics: Option<Listeners>,
@@ -326,12 +378,21 @@ impl Bound {
             },
         )
         .await?;
+        let peers = bind_optional(
+            config.peers_address().as_ref(),
+            Purpose {
+                key: "listen.peers",
+                hint: "listen.peers",
+            },
+        )
+        .await?;
         let plain_grpc = match plain_grpc {
             PlainGrpc::IfFree => bind_plain(&listen.grpc.host).await,
             PlainGrpc::Off => None,
         };
         Ok(Self {
             grpc,
+            peers,
             plain_grpc,
             dashboard,
             metrics,
@@ -342,14 +403,15 @@ impl Bound {
         let address = |listeners: &Option<Listeners>| Some(listeners.as_ref()?.address.clone());
         Ports {
             grpc: self.grpc.address.clone(),
+            peers: address(&self.peers),
             plain_grpc: address(&self.plain_grpc).map(|address| address.port),
             dashboard: address(&self.dashboard),
             metrics: address(&self.metrics),
         }
     }
 
-    /// Serves HTTP, and hands out the sockets of gRPC.
-    fn serve_http(self, pages: Pages) -> (Vec<tokio::net::TcpListener>, HttpServers) {
+    /// Serves HTTP, and hands out the other sockets.
+    fn serve_http(self, pages: Pages) -> Served {
         let stopped = CancellationToken::new();
         let serve = |listeners: Listeners, routes| {
             let stopped = stopped.clone();
@@ -368,8 +430,19 @@ impl Bound {
             .sockets
             .into_iter()
             .chain(plain.into_iter().flatten());
-        (sockets.collect(), HttpServers { jobs, stopped })
+        Served {
+            grpc: sockets.collect(),
+            peers: self.peers,
+            http: HttpServers { jobs, stopped },
+        }
     }
+}
+
+/// HTTP that is served, and sockets on which nothing is yet.
+struct Served {
+    grpc: Vec<tokio::net::TcpListener>,
+    peers: Option<Listeners>,
+    http: HttpServers,
 }
 
 async fn bind_optional(
@@ -424,23 +497,27 @@ impl Drop for HttpServers {
 
 fn open_data(setup: &NodeSetup) -> anyhow::Result<DataDir> {
     let mut fresh = Fresh {
-        cluster_id: [0; 16],
-        token_key: [0; 32],
+        directory: [0; 16],
         now: system_time(setup.clock.now()),
     };
-    setup.randomness.fill(&mut fresh.cluster_id);
-    setup.randomness.fill(&mut fresh.token_key);
-    let count = u16::try_from(setup.config.cluster.partitions)
-        .ok()
-        .and_then(PartitionCount::new);
-    let wanted = PartitionsWanted {
-        count: count.context("cluster.partitions is not a power of two")?,
-        insisted_by: setup.partitions_insisted_by.clone(),
-    };
+    setup.randomness.fill(&mut fresh.directory);
     Ok(match setup.data {
-        DataPlace::Configured => DataDir::open(&setup.config.node.data_dir, &wanted, fresh)?,
-        DataPlace::Ephemeral => DataDir::ephemeral(&wanted, fresh)?,
+        DataPlace::Configured => DataDir::open(&setup.config.node.data_dir, fresh)?,
+        DataPlace::Ephemeral => DataDir::ephemeral(fresh)?,
     })
+}
+
+/// The number of partitions never changes: whoever asks for another one is told so.
+fn check_partitions(hosted: &Hosted, setup: &NodeSetup) -> anyhow::Result<()> {
+    let formed = hosted.founding().partitions.get();
+    let asked = setup.config.cluster.partitions;
+    match &setup.partitions_insisted_by {
+        Some(by) if u32::from(formed) != asked => anyhow::bail!(
+            "the cluster was formed with {formed} partitions, but {by} asks for {asked}; the number never changes, so \
+             drop the setting or choose another data directory with --data"
+        ),
+        _ => Ok(()),
+    }
 }
 
 fn system_time(now: Timestamp) -> SystemTime {
@@ -463,8 +540,7 @@ fn about(ports: &Ports, data: &DataDir, config: &Config, place: DataPlace) -> Ab
             DataPlace::Configured => Some(PathBuf::from(data.path())),
             DataPlace::Ephemeral => None,
         },
-        cluster: data.identity().cluster_hex(),
-        partitions: data.identity().partitions.get(),
+        formed: Arc::default(),
     }
 }
 

@@ -9,6 +9,7 @@ use anyhow::Context;
 use crate::args::{DevArgs, NodeArgs};
 use crate::banner::Banner;
 use crate::config::{Config, Loaded};
+use crate::dev_cluster;
 use crate::node::{DataPlace, Node, NodeSetup, PlainGrpc};
 use crate::shutdown::StopSignals;
 use crate::telemetry::logs;
@@ -26,6 +27,9 @@ const STOP_MAX: Duration = Duration::from_millis(9_900);
 /// Whatever keeps the node from serving.
 pub fn dev(args: &DevArgs) -> anyhow::Result<ExitCode> {
     let loaded = args.node.load(Config::dev())?;
+    if args.nodes > 1 {
+        return dev_cluster::run(&loaded, args.nodes);
+    }
     let data = if args.ephemeral {
         DataPlace::Ephemeral
     } else {
@@ -50,6 +54,10 @@ pub fn dev(args: &DevArgs) -> anyhow::Result<ExitCode> {
 /// Whatever keeps the node from serving.
 pub fn server(args: &NodeArgs) -> anyhow::Result<ExitCode> {
     let loaded = args.load(Config::server())?;
+    if args.with_parent {
+        rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::TERM))
+            .context("cannot follow the process that started this one")?;
+    }
     run(&loaded, DataPlace::Configured, PlainGrpc::Off, |_| {})
 }
 

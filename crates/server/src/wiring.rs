@@ -1,24 +1,35 @@
 //! Puts the crates together: storage and log below, partitions over them, the SDKs' service on top.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, bail};
-use longhaul_engine::tables::PartitionState;
+use futures::future::join_all;
+use longhaul_cluster::catalog::{Catalog, Founding};
+use longhaul_cluster::meta::Meta;
 use longhaul_frontend::{Dependencies, Limits};
-use longhaul_partition::{Clock, Partitions, Randomness};
-use longhaul_replication::{GroupConfig, GroupId, NodeId};
-use longhaul_storage::{PartitionTables, RocksStore, Store};
+use longhaul_partition::{Clock, Partition, Partitions, Randomness};
+use longhaul_peer::{Identity, Links};
+use longhaul_replication::{Group, GroupConfig, Network, NodeId, RemoteConfig};
+use longhaul_routing::{ClusterSetup, LateCourier, Router, RouterSetup};
+use longhaul_storage::{RocksStore, Store};
 use longhaul_types::HubName;
 use longhaul_wal::{RealFiles, Wal};
+use parking_lot::Mutex;
+use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
+use crate::admin::{self, AdminSetup, OthersSetup};
 use crate::call_endings::CallEndings;
 use crate::config::Config;
-use crate::data_dir::{DataDir, Identity, Sync};
+use crate::data_dir::{DataDir, Sync};
 use crate::fault::FaultHandler;
 use crate::grpc::{Lasting, Traced};
-use crate::hubs::{Creation, HubRegistry, HubsOverRpc, Opening};
+use crate::hubs::{Creation, HubRegistry, HubsOverRpc};
+use crate::membership::{self, CatalogDecisions, MetaParts, Place};
+use crate::replicas::{Led, Replicas};
 use crate::telemetry::wal::WalMeters;
 
 /// The node's fact that tells whose state it is.
@@ -32,70 +43,180 @@ pub(crate) struct Surroundings {
     pub(crate) on_fault: FaultHandler,
 }
 
-/// The partitions of this node, over its log and state.
+/// What a node keeps and takes part in: log, state, the catalog, its replicas, and the way to all others.
 pub(crate) struct Hosted {
+    node: NodeId,
     pub(crate) partitions: Partitions,
+    pub(crate) router: Router,
+    pub(crate) meta: Meta,
+    pub(crate) catalog: watch::Receiver<Arc<Catalog>>,
     pub(crate) wal: Arc<Wal>,
+    /// Begins and ends replicas as the catalog changes.
+    following: AbortOnDropHandle<()>,
+    /// Dropped last: until then other nodes are answered.
+    links: Arc<dyn Links>,
 }
 
 impl Hosted {
-    /// Recovers what `data` holds, or begins it, and leads every partition.
+    /// Recovers what `data` holds, or begins it; this node's replicas take part from then on.
     pub(crate) async fn start(
         config: &Config,
         data: &mut DataDir,
+        place: Place,
         surroundings: &Surroundings,
     ) -> anyhow::Result<Self> {
-        let identity = data.identity().clone();
+        let mut member = membership::become_member(config, data, place, surroundings).await?;
+        let identity = member.identity;
         let opening_wal = {
             let config = wal_config(config, data, &surroundings.on_fault);
             let identity = longhaul_wal::Identity {
-                cluster_id: identity.cluster_id,
-                node_id: identity.node_id,
+                cluster_id: identity.cluster.0,
+                node_id: identity.node.0,
             };
             spawn_blocking(move || Wal::open(config, identity, Arc::new(RealFiles)))
         };
-        let opening_tables = {
-            let (dir, identity) = (data.state_dir(), identity.clone());
+        let opening_store = {
+            let (dir, has_log) = (data.state_dir(), data.identity().has_log);
             let storage = storage_config(config);
-            let resident_max =
-                config.storage.instance_memory.as_usize() / usize::from(identity.partitions.get());
             spawn_blocking(move || {
                 let store = RocksStore::open(&dir, &storage)?;
-                check_owner(&store, &identity)
+                check_owner(&store, &identity, has_log)
                     .with_context(|| format!("the state in {}", dir.display()))?;
-                open_tables(&store, &identity, resident_max)
+                anyhow::Ok(store)
             })
         };
         // At the same time: each reads its own files.
-        let (wal, tables) = tokio::join!(opening_wal, opening_tables);
-        let (wal, tables) = (Arc::new(wal??), tables??);
+        let (wal, store) = tokio::join!(opening_wal, opening_store);
+        let (wal, store) = (Arc::new(wal??), Arc::new(store??));
         let recovery = wal.recovery();
         tracing::debug!(?recovery, "write-ahead log opened");
         data.note_log()?;
 
-        let logs = (1..).map(|group| wal.group(GroupId(group)));
+        let links = member.links(config)?;
+        let network = Network::remote(identity.node, links.clone(), RemoteConfig::default());
+        let led = Led::default();
+        let meta = member
+            .join_meta(
+                config,
+                data,
+                MetaParts {
+                    log: wal.group(longhaul_cluster::meta::GROUP),
+                    network: network.clone(),
+                    links: links.clone(),
+                    hosting: Arc::new(led.clone()),
+                },
+                surroundings,
+            )
+            .await?;
+        let mut catalog = membership::first_catalog(&meta).await?;
+        let founding = catalog.borrow().founding.clone();
+
         let on_fault = surroundings.on_fault.clone();
-        let partitions = Partitions::start(longhaul_partition::Setup {
-            count: identity.partitions,
-            node: NodeId(identity.node_id),
+        let courier = LateCourier::new();
+        let partitions = Partitions::new(longhaul_partition::Setup {
+            count: founding.partitions,
+            node: identity.node,
             config: partition_config(config),
-            group_config: GroupConfig::default(),
-            // Group 0 is left to what concerns the whole cluster.
-            replicas: tables.into_iter().zip(logs).collect(),
+            group_config: group_config(config),
+            network,
+            courier: Some(Arc::new(courier.clone())),
             clock: surroundings.clock.clone(),
             randomness: surroundings.randomness.clone(),
-            token_key: data.token_key(),
+            token_key: founding.token_key,
             on_fault: Arc::new(move |partition, cause| {
                 on_fault.raise(&format_args!("partition {partition}: {cause}"));
             }),
+        });
+        let router = Router::new(RouterSetup {
+            node: identity.node,
+            partitions: partitions.clone(),
+            cluster: member.among_others.then(|| ClusterSetup {
+                links: links.clone(),
+                members: membership::members(&catalog),
+                replicas: membership::replicas(&catalog),
+            }),
+            hold: HOLD,
+            randomness: surroundings.randomness.clone(),
+        });
+        router.serve(&courier);
+        let instance_memory = config.storage.instance_memory.as_usize();
+        let replicas = Replicas {
+            node: identity.node,
+            partitions: partitions.clone(),
+            store,
+            wal: wal.clone(),
+            resident_bytes_max: instance_memory / usize::from(founding.partitions.get()),
+            absent: Mutex::default(),
+        };
+        led.serve(partitions.clone());
+        let newest = membership::placed(&mut catalog).await?;
+        replicas.bring_about(&newest).await?;
+        let following = tokio::spawn({
+            let catalog = catalog.clone();
+            async move { replicas.follow(catalog).await }
+        });
+        Ok(Self {
+            node: identity.node,
+            partitions,
+            router,
+            meta,
+            catalog,
+            wal,
+            following: AbortOnDropHandle::new(following),
+            links,
         })
-        .await?;
-        Ok(Self { partitions, wal })
+    }
+
+    /// What the cluster was formed with.
+    pub(crate) fn founding(&self) -> Founding {
+        self.catalog.borrow().founding.clone()
+    }
+
+    /// What operators ask of the cluster.
+    pub(crate) fn admin(&self, data: &DataDir, surroundings: &Surroundings) -> axum::Router {
+        let router = self.router.clone();
+        admin::routes(AdminSetup {
+            node: self.node,
+            cluster: Arc::new(self.meta.clone()),
+            leaders: Arc::new(move || router.leaders()),
+            partitions: self.partitions.clone(),
+            others: Some(OthersSetup {
+                links: self.links.clone(),
+                members: membership::members(&self.catalog),
+            }),
+            data: data.path().to_owned(),
+            clock: surroundings.clock.clone(),
+            randomness: surroundings.randomness.clone(),
+        })
+    }
+
+    /// Waits until every partition with a replica here has a leader: only then are calls answered at once.
+    pub(crate) async fn wait_for_leaders(&self) {
+        for partition in self.partitions.all_hosted() {
+            let mut leadership = partition.leadership();
+            // One that stops is no concern of whoever waits for the others.
+            let _ = leadership.wait_for(|it| it.leader.is_some()).await;
+        }
+    }
+
+    /// Hands leadership to other nodes, as far as there are any that can take it.
+    pub(crate) async fn hand_over(&self) {
+        let partitions = self.partitions.all_hosted();
+        let groups = partitions.iter().map(Partition::group);
+        // The meta group's leadership goes with its end.
+        join_all(groups.map(hand_over)).await;
     }
 
     /// Finishes what is on its way, writes a last checkpoint and closes the log.
     pub(crate) async fn stop(self) {
+        self.following.abort();
+        // Only then does nobody begin a replica any more.
+        let _ = self.following.await;
+        drop(self.router);
         self.partitions.stop().await;
+        self.meta.stop().await;
+        drop(self.meta);
+        drop(self.partitions);
         let Some(wal) = Arc::into_inner(self.wal) else {
             return;
         };
@@ -103,6 +224,34 @@ impl Hosted {
             // Reported when it happened.
             tracing::debug!(%fault, "the log had failed before it was closed");
         }
+    }
+}
+
+/// Hands the leadership of one group to whoever of its other voters takes it.
+async fn hand_over(group: &Group) {
+    let me = group.node();
+    if group.leadership().borrow().leader != Some(me) {
+        return;
+    }
+    for voter in group.membership().voters {
+        if voter != me && group.transfer_leader(voter).await.is_ok() {
+            return;
+        }
+    }
+}
+
+/// For how long a call is held up while its partition has no leader.
+const HOLD: Duration = Duration::from_secs(2);
+
+/// Timing of every group.
+pub(crate) fn group_config(config: &Config) -> GroupConfig {
+    let silence_max = config.cluster.election_timeout;
+    GroupConfig {
+        heartbeat_interval: silence_max / 5,
+        election_timeout_min: silence_max * 7 / 10,
+        election_timeout_max: silence_max,
+        quorum_loss_probe_interval: silence_max * 2,
+        ..GroupConfig::default()
     }
 }
 
@@ -121,7 +270,11 @@ fn partition_config(config: &Config) -> longhaul_partition::Config {
     }
 }
 
-fn wal_config(config: &Config, data: &DataDir, on_fault: &FaultHandler) -> longhaul_wal::Config {
+pub(crate) fn wal_config(
+    config: &Config,
+    data: &DataDir,
+    on_fault: &FaultHandler,
+) -> longhaul_wal::Config {
     let on_fault = on_fault.clone();
     longhaul_wal::Config {
         segment_bytes: config.wal.segment_size.0,
@@ -141,7 +294,7 @@ fn wal_config(config: &Config, data: &DataDir, on_fault: &FaultHandler) -> longh
     }
 }
 
-fn storage_config(config: &Config) -> longhaul_storage::Config {
+pub(crate) fn storage_config(config: &Config) -> longhaul_storage::Config {
     let storage = &config.storage;
     longhaul_storage::Config {
         block_cache_bytes: storage.block_cache.as_usize(),
@@ -152,10 +305,14 @@ fn storage_config(config: &Config) -> longhaul_storage::Config {
 }
 
 /// Ties the state to the identity when it is new; later, a state that is missing or another node's is refused.
-fn check_owner(store: &RocksStore, identity: &Identity) -> anyhow::Result<()> {
+pub(crate) fn check_owner(
+    store: &RocksStore,
+    identity: &Identity,
+    has_log: bool,
+) -> anyhow::Result<()> {
     let ours = [
-        identity.cluster_id.as_slice(),
-        &identity.node_id.to_be_bytes(),
+        identity.cluster.0.as_slice(),
+        &identity.node.0.to_be_bytes(),
     ]
     .concat();
     match store.node_fact(OWNER_FACT)? {
@@ -163,53 +320,24 @@ fn check_owner(store: &RocksStore, identity: &Identity) -> anyhow::Result<()> {
         Some(_) => bail!(
             "belongs to another node; a data directory must never be put together from several"
         ),
-        None if identity.has_log => bail!(
+        None if has_log => bail!(
             "is missing, though this directory was used before; the log alone does not hold everything, so restore \
-             the whole directory from a copy"
+             the whole directory from a copy, or empty it and let the node join anew"
         ),
         None => Ok(store.put_node_fact(OWNER_FACT, &ours)?),
     }
 }
 
-fn open_tables(
-    store: &RocksStore,
-    identity: &Identity,
-    resident_bytes_max: usize,
-) -> anyhow::Result<Vec<PartitionTables>> {
-    let count = identity.partitions;
-    count
-        .all()
-        .map(|id| {
-            let rows = store.partition(id)?;
-            Ok(PartitionTables::open(
-                rows,
-                PartitionState::new(id, count),
-                resident_bytes_max,
-            )?)
-        })
-        .collect()
-}
-
-/// The task hubs, as the configuration wants them.
-pub(crate) fn open_hubs(
-    config: &Config,
-    data: &DataDir,
-    on_fault: &FaultHandler,
-) -> anyhow::Result<HubRegistry> {
+/// The task hubs: those of the cluster, and those that the configuration wants.
+pub(crate) async fn hubs(config: &Config, hosted: &Hosted) -> anyhow::Result<HubRegistry> {
     let creation = match config.hubs.dynamic {
         true => Creation::OnFirstUse,
         false => Creation::Explicit,
     };
-    let hubs = HubRegistry::open(Opening {
-        path: data.hubs_file(),
-        sync: data.sync(),
-        must_exist: data.identity().has_log,
-        creation,
-        retention: config.retention.clone(),
-        on_fault: on_fault.clone(),
-    })?;
+    let decisions = CatalogDecisions::new(hosted.meta.clone(), hosted.catalog.clone());
+    let hubs = HubRegistry::follow(Arc::new(decisions), creation, config.retention.clone());
     for name in &config.hubs.create {
-        hubs.create(name)?;
+        hubs.create(name).await?;
     }
     Ok(hubs)
 }
@@ -245,7 +373,7 @@ pub(crate) struct Stopping {
 /// The service of SDKs over the partitions.
 pub(crate) fn service(
     config: &Config,
-    partitions: &Partitions,
+    router: &Router,
     hubs: Arc<HubRegistry>,
     surroundings: &Surroundings,
     stopping: Stopping,
@@ -264,11 +392,10 @@ pub(crate) fn service(
         grace_over: stopping.grace_over,
     };
     let service = longhaul_frontend::service(Dependencies {
-        partitions: partitions.clone(),
+        router: router.clone(),
         hubs: Arc::new(HubsOverRpc {
             registry: hubs,
             managed: config.hubs.manage_over_rpc,
-            on_fault: surroundings.on_fault.clone(),
         }),
         clock: surroundings.clock.clone(),
         randomness: surroundings.randomness.clone(),

@@ -4,6 +4,7 @@
 
 mod crashes;
 mod snapshots;
+mod transfers;
 mod views;
 mod writes;
 
@@ -33,7 +34,7 @@ pub trait Subject {
 pub type Behaviour = fn(&mut dyn Subject);
 
 /// Everything a store must do, by name.
-pub const ALL: [(&str, Behaviour); 17] = [
+pub const ALL: [(&str, Behaviour); 21] = [
     ("writes are visible at once", writes::are_visible_at_once),
     (
         "a batch is performed in order",
@@ -71,6 +72,22 @@ pub const ALL: [(&str, Behaviour); 17] = [
     (
         "files of another partition are refused",
         snapshots::must_be_of_the_partition,
+    ),
+    (
+        "rows that arrived replace a partition",
+        transfers::replace_a_partition,
+    ),
+    (
+        "rows that arrived begin a partition",
+        transfers::begin_a_partition,
+    ),
+    (
+        "rows that arrive change nothing until they are installed",
+        transfers::change_nothing_until_installed,
+    ),
+    (
+        "the rows of a removed partition are gone",
+        transfers::of_a_removed_partition_are_gone,
     ),
 ];
 

@@ -22,9 +22,11 @@ pub mod snapshot;
 pub mod tables;
 #[cfg(test)]
 mod testing;
+pub mod transfer;
 
 pub use config::Config;
 pub use mem::MemStore;
 pub use rocks::RocksStore;
 pub use rows::{Rows, RowsView, Store};
 pub use tables::{Look, PartitionTables, Reading};
+pub use transfer::{Arrived, Incoming, Outgoing};

@@ -15,7 +15,7 @@ use parking_lot::Mutex;
 pub use rows::MemRows;
 
 use crate::records::FileFormat;
-use crate::rows::{Rows, Store};
+use crate::rows::{CompleteRows, Rows, StagedRows, Store};
 use crate::snapshot;
 
 /// Rows of all partitions of a node; clones share them, as processes started after another share a disk.
@@ -51,6 +51,21 @@ impl MemStore {
         let rows = node.partitions.entry(partition);
         Arc::clone(rows.or_insert_with(|| Arc::new(MemRows::new(1))))
     }
+
+    fn replace(
+        &self,
+        partition: PartitionId,
+        make: impl FnOnce(u64) -> Result<MemRows, TableFault>,
+    ) -> Result<Arc<dyn Rows>, TableFault> {
+        let mut node = self.node.lock();
+        let old = node.partitions.get(&partition);
+        let incarnation = old.map_or(1, |rows| rows.incarnation() + 1);
+        let new = Arc::new(make(incarnation)?);
+        if let Some(old) = node.partitions.insert(partition, Arc::clone(&new)) {
+            old.retire();
+        }
+        Ok(new)
+    }
 }
 
 impl Store for MemStore {
@@ -60,16 +75,28 @@ impl Store for MemStore {
 
     fn import(&self, partition: PartitionId, dir: &Path) -> Result<Arc<dyn Rows>, TableFault> {
         let manifest = snapshot::verify(dir, partition, FileFormat::Rows)?;
-        let mut node = self.node.lock();
-        let incarnation = node
-            .partitions
-            .get(&partition)
-            .map_or(1, |rows| rows.incarnation() + 1);
-        let new = Arc::new(MemRows::import(incarnation, dir, &manifest)?);
-        if let Some(old) = node.partitions.insert(partition, Arc::clone(&new)) {
+        self.replace(partition, |incarnation| {
+            MemRows::import(incarnation, dir, &manifest)
+        })
+    }
+
+    fn stage(&self, partition: PartitionId) -> Result<Box<dyn StagedRows>, TableFault> {
+        Ok(Box::new(MemStaged {
+            store: self.clone(),
+            partition,
+            rows: BTreeMap::new(),
+        }))
+    }
+
+    fn partitions(&self) -> Result<Vec<PartitionId>, TableFault> {
+        Ok(self.node.lock().partitions.keys().copied().collect())
+    }
+
+    fn remove(&self, partition: PartitionId) -> Result<(), TableFault> {
+        if let Some(old) = self.node.lock().partitions.remove(&partition) {
             old.retire();
         }
-        Ok(new)
+        Ok(())
     }
 
     fn node_fact(&self, key: &[u8]) -> Result<Option<Bytes>, TableFault> {
@@ -82,5 +109,35 @@ impl Store for MemStore {
             .facts
             .insert(key.to_vec(), Bytes::copy_from_slice(value));
         Ok(())
+    }
+}
+
+/// Rows from another node.
+struct MemStaged {
+    store: MemStore,
+    partition: PartitionId,
+    rows: BTreeMap<Vec<u8>, Bytes>,
+}
+
+impl StagedRows for MemStaged {
+    fn put(&mut self, key: &[u8], value: &[u8]) -> Result<(), TableFault> {
+        self.rows
+            .insert(key.to_vec(), Bytes::copy_from_slice(value));
+        Ok(())
+    }
+
+    fn finish(self: Box<Self>) -> Result<Box<dyn CompleteRows>, TableFault> {
+        Ok(self)
+    }
+}
+
+impl CompleteRows for MemStaged {
+    fn install(self: Box<Self>) -> Result<Arc<dyn Rows>, TableFault> {
+        let Self {
+            store,
+            partition,
+            rows,
+        } = *self;
+        store.replace(partition, |incarnation| Ok(MemRows::of(incarnation, rows)))
     }
 }

@@ -32,7 +32,7 @@ mod tests;
 mod turn;
 mod values;
 
-pub use command::{decode_batch, encode_batch};
+pub use command::{command_from_wire, command_to_wire, decode_batch, encode_batch};
 pub use corrupt::Corrupt;
 pub use entity::{decode_entity, put_entity};
 pub use history_run::{decode_history_run, put_history_run};

@@ -16,10 +16,13 @@ mod facts;
 mod import;
 mod options;
 mod rows;
+mod staging;
 mod view;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use longhaul_engine::tables::TableFault;
@@ -32,8 +35,9 @@ pub use rows::RocksRows;
 
 use crate::config::Config;
 use crate::fault::fault;
-use crate::rows::{Rows, Store};
+use crate::rows::{Rows, StagedRows, Store};
 use options::Tuning;
+use staging::RocksStaged;
 
 /// The name of the file that a RocksDB directory always has.
 const CURRENT_FILE: &str = "CURRENT";
@@ -47,9 +51,14 @@ pub struct RocksStore {
 pub(crate) struct Database {
     db: DBWithThreadMode<MultiThreaded>,
     tuning: Tuning,
-    /// Held while column families are made, switched or dropped.
-    families: Mutex<()>,
+    /// Held while column families are made, switched or dropped; the last copy of each partition that was made since the
+    /// database was opened, so that a handle to one that is gone never finds another one of the same name.
+    families: Mutex<Numbers>,
+    /// Stagings begun since the database was opened.
+    stagings: AtomicU64,
 }
+
+type Numbers = BTreeMap<PartitionId, u64>;
 
 /// One copy of a partition: a column family.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -85,8 +94,10 @@ impl RocksStore {
         let database = Database {
             db,
             tuning,
-            families: Mutex::new(()),
+            families: Mutex::default(),
+            stagings: AtomicU64::new(0),
         };
+        staging::clear(dir)?;
         database.prepare_facts()?;
         let copies = names.iter().filter_map(|name| Incarnation::parse(name));
         for copy in copies {
@@ -104,14 +115,11 @@ impl RocksStore {
     /// # Errors
     /// [`TableFault`] if the store is broken.
     pub fn rows(&self, partition: PartitionId) -> Result<RocksRows, TableFault> {
-        let _guard = self.database.families.lock();
+        let mut numbers = self.database.families.lock();
         let copy = match self.database.current(partition)? {
             Some(copy) => copy,
             None => {
-                let copy = Incarnation {
-                    partition,
-                    number: 1,
-                };
+                let copy = self.database.next(&mut numbers, partition, None);
                 self.database.create_copy(copy)?;
                 self.database.make_current(copy)?;
                 copy
@@ -139,6 +147,27 @@ impl Store for RocksStore {
         Ok(Arc::new(RocksRows::open(Arc::clone(&self.database), copy)?))
     }
 
+    fn stage(&self, partition: PartitionId) -> Result<Box<dyn StagedRows>, TableFault> {
+        let number = self.database.stagings.fetch_add(1, Ordering::Relaxed);
+        let database = Arc::clone(&self.database);
+        Ok(Box::new(RocksStaged::begin(database, partition, number)?))
+    }
+
+    fn partitions(&self) -> Result<Vec<PartitionId>, TableFault> {
+        self.database.all_current()
+    }
+
+    fn remove(&self, partition: PartitionId) -> Result<(), TableFault> {
+        let mut numbers = self.database.families.lock();
+        let Some(copy) = self.database.current(partition)? else {
+            return Ok(());
+        };
+        self.database.next(&mut numbers, partition, Some(copy));
+        self.database.make_none_current(partition)?;
+        // If this does not happen any more, the next start does it.
+        self.database.drop_copy(copy)
+    }
+
     fn node_fact(&self, key: &[u8]) -> Result<Option<Bytes>, TableFault> {
         self.database.fact(&facts::key(key))
     }
@@ -153,6 +182,21 @@ impl Database {
         self.db
             .cf_handle(name)
             .ok_or_else(|| fault(name, "the column family is gone"))
+    }
+
+    /// The number of a partition's next copy, after the current one and all that were made before.
+    fn next(
+        &self,
+        numbers: &mut Numbers,
+        partition: PartitionId,
+        current: Option<Incarnation>,
+    ) -> Incarnation {
+        let last = numbers.entry(partition).or_default();
+        *last = current.map_or(0, |copy| copy.number).max(*last) + 1;
+        Incarnation {
+            partition,
+            number: *last,
+        }
     }
 
     fn create_copy(&self, copy: Incarnation) -> Result<(), TableFault> {

@@ -5,6 +5,7 @@
 //! on disk            rocks::RocksStore               rocks::RocksRows
 //! in memory          mem::MemStore                   mem::MemRows
 //!
+//!                                                    StagedRows, CompleteRows (from another node)
 //!                                                    RowsView (as of one moment)
 //!                                                      └─ Cursor (walks a range of it)
 //! ```
@@ -123,6 +124,25 @@ pub trait Store: Send + Sync {
     /// [`TableFault`] if the store is broken, the files are damaged, or they are another partition's.
     fn import(&self, partition: PartitionId, dir: &Path) -> Result<Arc<dyn Rows>, TableFault>;
 
+    /// Begins to gather rows that shall replace those of `partition`, beside them; several at a time if need be.
+    ///
+    /// # Errors
+    /// [`TableFault`] if there is no place for them.
+    fn stage(&self, partition: PartitionId) -> Result<Box<dyn StagedRows>, TableFault>;
+
+    /// The partitions that have rows here, or had: all that were asked for and not removed.
+    ///
+    /// # Errors
+    /// [`TableFault`] if the store is broken.
+    fn partitions(&self) -> Result<Vec<PartitionId>, TableFault>;
+
+    /// Removes all rows of a partition, durably and at once: a crash leaves them or nothing. Does nothing if there are
+    /// none. Handles to them are useless afterwards, and the partition begins anew when it is asked for again.
+    ///
+    /// # Errors
+    /// [`TableFault`] if the store is broken.
+    fn remove(&self, partition: PartitionId) -> Result<(), TableFault>;
+
     /// A fact of the node's own.
     ///
     /// # Errors
@@ -134,4 +154,29 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// [`TableFault`] if the store is broken.
     fn put_node_fact(&self, key: &[u8], value: &[u8]) -> Result<(), TableFault>;
+}
+
+/// Rows that shall replace those of a partition, as they come. Dropped, they leave nothing behind.
+pub trait StagedRows: Send {
+    /// Takes the next row. Keys come in order, each once.
+    ///
+    /// # Errors
+    /// [`TableFault`] if it cannot be kept.
+    fn put(&mut self, key: &[u8], value: &[u8]) -> Result<(), TableFault>;
+
+    /// Says that there are no more; makes them durable.
+    ///
+    /// # Errors
+    /// [`TableFault`] if they cannot be kept.
+    fn finish(self: Box<Self>) -> Result<Box<dyn CompleteRows>, TableFault>;
+}
+
+/// Rows that can replace those of a partition. Dropped, they leave nothing behind.
+pub trait CompleteRows: Send {
+    /// Puts them in place of the partition's own, durably and at once: a crash leaves the old rows or these. Handles to
+    /// the old rows are useless afterwards.
+    ///
+    /// # Errors
+    /// [`TableFault`] if the store is broken.
+    fn install(self: Box<Self>) -> Result<Arc<dyn Rows>, TableFault>;
 }

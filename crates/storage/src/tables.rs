@@ -127,6 +127,17 @@ impl PartitionTables {
         })
     }
 
+    /// The same partition over other rows, with the same limits: what another replica had, put in place of these by
+    /// [`crate::Arrived::install`].
+    ///
+    /// # Errors
+    /// As [`PartitionTables::open`].
+    pub fn reopen(&self, rows: Arc<dyn Rows>) -> Result<Self, TableFault> {
+        let PartitionState { id, count, .. } = self.row.state;
+        let new = PartitionState::new(id, count);
+        Self::open(rows, new, self.residents.bytes_max())
+    }
+
     /// The last entry that was applied; `None` before the first.
     #[must_use]
     pub fn applied(&self) -> Option<Position> {
@@ -160,6 +171,12 @@ impl PartitionTables {
     #[must_use]
     pub fn statistics(&self) -> Statistics {
         self.residents.statistics()
+    }
+
+    /// Whether a checkpoint is frozen and not completed yet, so that nothing can be frozen.
+    #[must_use]
+    pub fn is_checkpointing(&self) -> bool {
+        self.checkpointing
     }
 
     /// The rows behind the tables: the state as of the last written checkpoint, to be exported.

@@ -113,13 +113,32 @@ fn copy_database(from: &Path, to: &Path) {
     std::fs::create_dir(to).expect("created");
     for tables in [false, true] {
         for entry in std::fs::read_dir(from).expect("listed") {
-            let name = entry.expect("listed").file_name();
+            let entry = entry.expect("listed");
+            if entry.file_type().expect("known").is_dir() {
+                copy_files(&entry.path(), &to.join(entry.file_name()));
+                continue;
+            }
+            let name = entry.file_name();
             let is_table = Path::new(&name)
                 .extension()
                 .is_some_and(|kind| kind == "sst");
             if is_table == tables {
                 std::fs::copy(from.join(&name), to.join(&name)).expect("copied");
             }
+        }
+    }
+}
+
+/// Copies a directory with all that is in it.
+fn copy_files(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).expect("created");
+    for entry in std::fs::read_dir(from).expect("listed") {
+        let entry = entry.expect("listed");
+        let target = to.join(entry.file_name());
+        if entry.file_type().expect("known").is_dir() {
+            copy_files(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), target).expect("copied");
         }
     }
 }

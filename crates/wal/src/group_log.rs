@@ -5,7 +5,9 @@
 
 use std::io;
 use std::ops::RangeBounds;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, MutexGuard};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
@@ -139,11 +141,50 @@ impl GroupLog {
         self.group.view().purged.clone()
     }
 
-    /// Forgets the group with everything in it. Handles stay usable: the group begins anew.
+    /// Saves a note in place of an earlier one: something that is to outlive the group. Visible to
+    /// [`GroupLog::note`] when this returns.
+    pub fn save_note(&self, note: Bytes, done: Done) {
+        let mut view = self.group.view();
+        let op = match self.check_payload(&note) {
+            Ok(()) => {
+                view.note = Some(note.clone());
+                Op::Note(note)
+            }
+            Err(fault) => Op::Refuse(fault),
+        };
+        self.queue(view, op, None, done);
+    }
+
+    /// The latest note.
+    pub fn note(&self) -> Option<Bytes> {
+        self.group.view().note.clone()
+    }
+
+    /// Forgets the group with everything in it but its vote and its note, at once or, after a crash,
+    /// not at all. Handles stay usable: the group begins anew, with that vote.
     pub fn destroy(&self, done: Done) {
         let mut view = self.group.view();
         view.destroy();
-        self.queue(view, Op::Destroy, None, done);
+        let op = Op::Destroy {
+            vote: view.vote.clone(),
+            note: view.note.clone(),
+        };
+        self.queue(view, op, None, done);
+    }
+
+    /// The same, with another note.
+    pub fn destroy_noting(&self, note: Bytes, done: Done) {
+        let mut view = self.group.view();
+        if let Err(fault) = self.check_payload(&note) {
+            return self.queue(view, Op::Refuse(fault), None, done);
+        }
+        view.destroy();
+        view.note = Some(note.clone());
+        let op = Op::Destroy {
+            vote: view.vote.clone(),
+            note: Some(note),
+        };
+        self.queue(view, op, None, done);
     }
 
     /// Index of the first entry, if there is any.
@@ -159,6 +200,18 @@ impl GroupLog {
     /// The highest index up to which everything is durable on this node, or durably purged.
     pub fn durable_index(&self) -> Option<u64> {
         self.group.view().durable
+    }
+
+    /// For how long the node's log has completed nothing although something waits, as far as those
+    /// who asked can tell: it begins with the first question, so ask often. `now` is any clock, and
+    /// the same for all who ask.
+    pub fn stalled_for(&self, now: Instant) -> Duration {
+        lock(&self.shared.stall).look(self.shared.queue.pulse(), now)
+    }
+
+    /// Notes, for the whole node, whether its log counts as stalled; answers whether that is news.
+    pub fn note_stalled(&self, stalled: bool) -> bool {
+        self.shared.is_stalled.swap(stalled, Ordering::AcqRel) != stalled
     }
 
     /// The entries of `range` that exist, in order and without a hole; from memory, or else from

@@ -6,7 +6,8 @@
 //!
 //! Segments are freed oldest first, so recovery may see a *suffix* of the records ever written. A
 //! suffix gives the same state as long as no freed segment held a live record:
-//! - a record that *sets* something (entry, vote, committed, purge mark) is live until replaced;
+//! - a record that *sets* something (entry, vote, committed, purge mark, note) is live until
+//!   replaced;
 //! - a record that *removes* something (truncation, destruction) affects only records before it,
 //!   which are freed before it, so it is never live itself;
 //! - an entry that was moved to the tail comes later in a suffix than its successors: gaps are
@@ -67,6 +68,7 @@ pub(crate) struct GroupIndex {
     pub(crate) vote: Option<Latest>,
     pub(crate) committed: Option<Latest>,
     pub(crate) purged: Option<Latest>,
+    pub(crate) note: Option<Latest>,
 }
 
 /// A segment, and how many bytes of live records it holds.
@@ -152,6 +154,9 @@ impl Index {
             }
             Kind::Committed => dead
                 .extend(std::mem::replace(&mut group.committed, latest()).map(|old| old.location)),
+            Kind::Note => {
+                dead.extend(std::mem::replace(&mut group.note, latest()).map(|old| old.location))
+            }
             Kind::TruncateAfter => dead.extend(group.truncate_from(record.index.saturating_add(1))),
             Kind::TruncateAll => dead.extend(group.truncate_from(0)),
             Kind::PurgedUpTo => {
@@ -161,7 +166,7 @@ impl Index {
             Kind::GroupDestroyed => {
                 dead.extend(group.truncate_from(0));
                 dead.extend(
-                    [&group.vote, &group.committed, &group.purged]
+                    [&group.vote, &group.committed, &group.purged, &group.note]
                         .into_iter()
                         .flatten()
                         .map(|l| l.location),
@@ -170,7 +175,12 @@ impl Index {
             }
         }
         let sets = match record.kind {
-            Kind::Append | Kind::Moved | Kind::Vote | Kind::Committed | Kind::PurgedUpTo => true,
+            Kind::Append
+            | Kind::Moved
+            | Kind::Vote
+            | Kind::Committed
+            | Kind::PurgedUpTo
+            | Kind::Note => true,
             Kind::TruncateAfter | Kind::TruncateAll | Kind::GroupDestroyed => false,
         };
         if sets && let Some(usage) = segments.get_mut(&segment) {
@@ -267,6 +277,7 @@ impl Index {
                 (Kind::Vote, &group.vote),
                 (Kind::Committed, &group.committed),
                 (Kind::PurgedUpTo, &group.purged),
+                (Kind::Note, &group.note),
             ];
             let singles = singles.into_iter().filter_map(|(kind, latest)| {
                 let Latest {

@@ -29,6 +29,7 @@ mod reader;
 mod record;
 mod recovery;
 mod segment;
+mod stall;
 mod stats;
 mod view;
 mod volume;

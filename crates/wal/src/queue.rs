@@ -10,6 +10,7 @@ use bytes::Bytes;
 use crate::entry::{Entry, GroupId};
 use crate::error::WalFault;
 use crate::record::{Kind, Record};
+use crate::stall::Pulse;
 use crate::view::Group;
 
 /// Completes one operation: `Ok` once it is durable. Called from the writer, in the order of the
@@ -26,7 +27,12 @@ pub(crate) enum Op {
         upto: u64,
         id: Bytes,
     },
-    Destroy,
+    Note(Bytes),
+    /// Everything goes but these.
+    Destroy {
+        vote: Option<Bytes>,
+        note: Option<Bytes>,
+    },
     /// Only takes its place in the order.
     Nothing,
     /// Was refused, and says so in its turn.
@@ -86,7 +92,15 @@ impl Queued {
                 index: *upto,
                 ..Record::of_group(group, Kind::PurgedUpTo, id)
             }),
-            Op::Destroy => visit(Record::of_group(group, Kind::GroupDestroyed, &[])),
+            Op::Note(note) => visit(Record::of_group(group, Kind::Note, note)),
+            Op::Destroy { vote, note } => {
+                visit(Record::of_group(group, Kind::GroupDestroyed, &[]));
+                for (kind, kept) in [(Kind::Vote, vote), (Kind::Note, note)] {
+                    if let Some(kept) = kept {
+                        visit(Record::of_group(group, kind, kept));
+                    }
+                }
+            }
             Op::Nothing | Op::Refuse(_) => {}
         }
     }
@@ -125,6 +139,10 @@ struct Waiting {
     committed: BTreeMap<GroupId, Bytes>,
     bytes: u64,
     phase: Phase,
+    /// The writer has taken operations and is not done with them.
+    in_flight: bool,
+    /// How often it was.
+    completed: u64,
 }
 
 /// What the writer takes at once.
@@ -167,6 +185,8 @@ impl Queue {
             committed: BTreeMap::new(),
             bytes: 0,
             phase: Phase::Open,
+            in_flight: false,
+            completed: 0,
         };
         Queue {
             waiting: Mutex::new(waiting),
@@ -181,7 +201,7 @@ impl Queue {
         if waiting.phase == Phase::Closed {
             return Err(queued);
         }
-        if matches!(queued.op, Op::Destroy) {
+        if matches!(queued.op, Op::Destroy { .. }) {
             waiting.committed.remove(&queued.group.id);
         }
         waiting.bytes += queued.bytes();
@@ -213,10 +233,27 @@ impl Queue {
             taken.ops.push(queued);
         }
         waiting.bytes -= bytes;
+        waiting.in_flight = !taken.ops.is_empty();
         if waiting.ops.is_empty() && (taken.closing || !taken.ops.is_empty()) {
             taken.committed = std::mem::take(&mut waiting.committed);
         }
         taken
+    }
+
+    /// The writer is done with what it took.
+    pub(crate) fn completed(&self) {
+        let mut waiting = lock(&self.waiting);
+        waiting.in_flight = false;
+        waiting.completed += 1;
+    }
+
+    /// Whether the writer has something to do, and how often it was done.
+    pub(crate) fn pulse(&self) -> Pulse {
+        let waiting = lock(&self.waiting);
+        Pulse {
+            waiting: waiting.in_flight || !waiting.ops.is_empty(),
+            completed: waiting.completed,
+        }
     }
 
     /// Bytes of the records that wait.

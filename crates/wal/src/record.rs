@@ -34,6 +34,8 @@ pub(crate) enum Kind {
     PurgedUpTo = 7,
     /// The group is gone with everything in it.
     GroupDestroyed = 8,
+    /// What whoever keeps the group wants to be remembered of it.
+    Note = 9,
 }
 
 impl Kind {
@@ -47,6 +49,7 @@ impl Kind {
             6 => Kind::TruncateAll,
             7 => Kind::PurgedUpTo,
             8 => Kind::GroupDestroyed,
+            9 => Kind::Note,
             _ => return None,
         })
     }
@@ -135,7 +138,7 @@ mod tests {
     use super::*;
 
     fn kinds() -> impl Strategy<Value = Kind> {
-        (1u8..=8).prop_map(|byte| Kind::from_u8(byte).expect("in range"))
+        (1u8..=9).prop_map(|byte| Kind::from_u8(byte).expect("in range"))
     }
 
     proptest! {

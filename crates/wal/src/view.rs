@@ -28,6 +28,7 @@ pub(crate) struct View {
     pub(crate) vote: Option<Bytes>,
     pub(crate) committed: Option<Bytes>,
     pub(crate) purged: Option<(u64, Bytes)>,
+    pub(crate) note: Option<Bytes>,
     /// Everything up to here is durable, or purged durably.
     pub(crate) durable: Option<u64>,
     /// Counts truncations and destructions. An append that completes after a later truncation was
@@ -72,6 +73,7 @@ impl Group {
                 .collect(),
             vote: payload(&index.vote),
             committed: payload(&index.committed),
+            note: payload(&index.note),
             purged: index
                 .purged
                 .as_ref()
@@ -87,13 +89,14 @@ impl Group {
         }
     }
 
-    /// False if nothing was ever done to it, or it was destroyed.
+    /// Whether there is anything of it; of one that was destroyed, a vote or a note may be left.
     pub(crate) fn exists(&self) -> bool {
         let view = self.view();
         !view.slots.is_empty()
             || view.vote.is_some()
             || view.committed.is_some()
             || view.purged.is_some()
+            || view.note.is_some()
     }
 
     /// An operation queued at `epoch` is durable.
@@ -127,10 +130,12 @@ impl View {
         Some((self.slots.back()?.term, self.last()?))
     }
 
-    /// Forgets everything.
+    /// Forgets everything but the vote and the note.
     pub(crate) fn destroy(&mut self) {
         *self = View {
             epoch: self.epoch + 1,
+            vote: self.vote.take(),
+            note: self.note.take(),
             ..View::default()
         };
     }

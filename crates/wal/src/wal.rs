@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
@@ -14,6 +15,7 @@ use crate::group_log::GroupLog;
 use crate::index::Index;
 use crate::queue::{Queue, lock};
 use crate::recovery::{Recovery, recover};
+use crate::stall::Stall;
 use crate::stats::{BatchStats, Stats};
 use crate::view::Group;
 use crate::volume::{Volume, failed};
@@ -33,6 +35,8 @@ pub(crate) struct Shared {
     pub(crate) queue: Queue,
     pub(crate) index: Mutex<Index>,
     pub(crate) batch_bytes: u64,
+    pub(crate) stall: Mutex<Stall>,
+    pub(crate) is_stalled: AtomicBool,
     groups: Mutex<BTreeMap<GroupId, Arc<Group>>>,
     status: Mutex<Status>,
     hooks: Hooks,
@@ -116,6 +120,8 @@ impl Wal {
             queue: Queue::new(config.hooks.wake.clone()),
             index: Mutex::new(index),
             batch_bytes: config.batch_bytes,
+            stall: Mutex::default(),
+            is_stalled: AtomicBool::new(false),
             groups: Mutex::new(groups),
             status: Mutex::new(Status {
                 stats,

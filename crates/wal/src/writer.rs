@@ -117,7 +117,10 @@ impl Writer {
             };
         }
         match self.commit(&taken) {
-            Ok(()) => self.complete(taken.ops),
+            Ok(()) => {
+                self.complete(taken.ops);
+                self.shared.queue.completed();
+            }
             Err(fault) => {
                 self.shared.set_fault(&fault);
                 return self.refuse(taken, &fault);

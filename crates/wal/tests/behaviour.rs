@@ -4,6 +4,7 @@ mod common;
 
 use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use common::{A, Acks, B, Node, config, entries, entry, segments, watermark};
@@ -138,9 +139,10 @@ fn a_groups_log_truncates_purges_and_begins_anew() {
     log.destroy(acks.next());
     assert_eq!(
         (log.vote(), log.purged(), log.committed(), log.last()),
-        (None, None, None, None)
+        (Some("vote".into()), None, None, None),
+        "whoever is to vote again must not forget how it did"
     );
-    assert_eq!(node.wal.groups(), []);
+    assert_eq!(node.wal.groups(), [A]);
     log.append(entries(1..2, 1), acks.next());
     node.close();
     assert_eq!(acks.acknowledged(), acks.issued());
@@ -151,7 +153,7 @@ fn a_groups_log_truncates_purges_and_begins_anew() {
             node.group(A).vote(),
             node.group(A).committed()
         ),
-        (vec![1], None, None)
+        (vec![1], Some("vote".into()), None)
     );
 }
 
@@ -632,4 +634,76 @@ fn payloads_do_not_hold_on_to_what_was_read_around_them() {
     drop(found);
     assert!(payload.is_unique(), "an entry owns its bytes");
     assert_eq!(payload, Bytes::from(vec![7; 100]));
+}
+
+#[test]
+fn the_vote_and_the_note_of_a_destroyed_group_outlive_its_segments_and_restarts() {
+    let files = SimFiles::new();
+    let mut node = Node::open(&files).expect("a first start");
+    let (log, acks) = (node.group(A), Acks::default());
+    node.append(A, entries(0..4, 10));
+    log.save_vote("for the other".into(), acks.next());
+    log.save_note("of earlier".into(), acks.next());
+    log.destroy_noting("up to entry 3".into(), acks.next());
+    node.run();
+    let first = segments(&files)[0].clone();
+
+    // Another group fills segments and is purged behind, until those of the destroyed one are gone.
+    let mut next = 0;
+    while segments(&files).contains(&first) {
+        node.append(B, entries(next..next + 8, 1 << 10));
+        next += 8;
+        let done = acks.next();
+        node.group(B).purge(next - 2, "purged".into(), done);
+        node.run();
+        assert!(next < 1_000, "the first segment is never freed");
+    }
+    assert!(node.wal.stats().moved > 0, "what is kept was moved");
+    let kept = |log: &longhaul_wal::GroupLog| (log.vote(), log.note(), log.last());
+    let expected = (
+        Some(Bytes::from("for the other")),
+        Some(Bytes::from("up to entry 3")),
+        None,
+    );
+    assert_eq!(kept(&log), expected);
+    files.crash(7);
+    let mut node = Node::open(&files).expect("undamaged");
+    assert_eq!(kept(&node.group(A)), expected);
+
+    // Destroyed once more, it keeps what it was told before.
+    node.append(A, entries(7..9, 1));
+    node.group(A).destroy(acks.next());
+    node.close();
+    let node = Node::open(&files).expect("undamaged");
+    assert_eq!(kept(&node.group(A)), expected);
+}
+
+#[test]
+fn a_log_that_completes_nothing_is_stalled_for_as_long_as_something_waits() {
+    let mut node = Node::open(&SimFiles::new()).expect("a first start");
+    let (log, acks) = (node.group(A), Acks::default());
+    let start = Instant::now();
+    let at = move |seconds| start + Duration::from_secs(seconds);
+    assert_eq!(log.stalled_for(at(0)), Duration::ZERO);
+    log.append(entries(0..1, 1), acks.next());
+    assert_eq!(log.stalled_for(at(9)), Duration::ZERO, "idle until now");
+    assert_eq!(node.group(B).stalled_for(at(12)), Duration::from_secs(3));
+    node.run();
+    assert_eq!(log.stalled_for(at(13)), Duration::ZERO);
+
+    // What the writer has taken waits as well.
+    let (other, (said, heard)) = (node.group(B), std::sync::mpsc::channel());
+    let look = move |_| {
+        other.stalled_for(at(20));
+        said.send(other.stalled_for(at(24)))
+            .expect("the test listens");
+    };
+    log.append(entries(1..2, 1), Box::new(look));
+    node.run();
+    assert_eq!(heard.try_recv(), Ok(Duration::from_secs(4)));
+    assert_eq!(log.stalled_for(at(25)), Duration::ZERO);
+
+    assert!(log.note_stalled(true), "news");
+    assert!(!node.group(B).note_stalled(true), "known");
+    assert!(log.note_stalled(false), "news");
 }

@@ -21,6 +21,7 @@ struct Group {
     entries: Vec<Entry>,
     vote: Option<Bytes>,
     purged: Option<(u64, Bytes)>,
+    note: Option<Bytes>,
 }
 
 type Model = BTreeMap<u32, Group>;
@@ -31,6 +32,7 @@ impl Group {
             entries: log.read(..).expect("readable"),
             vote: log.vote(),
             purged: log.purged(),
+            note: log.note(),
         }
     }
 
@@ -101,8 +103,23 @@ fn operate(dice: &mut Dice, node: &Node, model: &mut Model, acks: &Acks) {
         }
         _ => {
             if dice.one_in(4) {
-                *group = Group::default();
-                log.destroy(acks.next());
+                let (vote, note) = (group.vote.take(), group.note.take());
+                *group = Group {
+                    vote,
+                    note,
+                    ..Group::default()
+                };
+                if dice.one_in(2) {
+                    let note = Bytes::from(dice.roll().to_le_bytes().to_vec());
+                    group.note = Some(note.clone());
+                    log.destroy_noting(note, acks.next());
+                } else {
+                    log.destroy(acks.next());
+                }
+            } else if dice.one_in(4) {
+                let note = Bytes::from(dice.roll().to_le_bytes().to_vec());
+                group.note = Some(note.clone());
+                log.save_note(note, acks.next());
             } else {
                 log.save_committed(Bytes::from(dice.roll().to_le_bytes().to_vec()));
             }

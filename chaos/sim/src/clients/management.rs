@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use longhaul_engine::Status;
-use longhaul_partition::{Clock, Partitions, RetentionAges, RetentionPolicy};
+use longhaul_partition::{Clock, RetentionAges, RetentionPolicy};
+use longhaul_routing::Router;
 
 use super::Client;
 use crate::moment::{Answer, Moment, Request};
@@ -74,14 +75,14 @@ impl Client {
 }
 
 /// Deletes what ended longer ago than the plan keeps it.
-pub(crate) async fn age(world: &World, partitions: &Partitions) {
+pub(crate) async fn age(world: &World, router: &Router) {
     let age = world.plan().retention;
     let policy = RetentionPolicy::of_every_hub(RetentionAges::same(Some(match world.sabotage() {
         Sabotage::HastyRetention => Duration::ZERO,
         _ => age,
     })));
     let surely = world.clock().now() - age;
-    let purged = searches::finished(partitions.purge_aged(HUB, &policy)).await;
+    let purged = searches::finished(router.partitions().purge_aged(HUB, &policy)).await;
     let perhaps = world.clock().now() - age;
     match purged {
         Ok(deleted) => world.note(Moment::Aged {

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use longhaul_engine::query::{EntityQuery, InstanceFilter, Span, StatusSet, TimePosition};
 use longhaul_engine::{InstanceView, Status};
-use longhaul_partition::{Partition, Partitions, ReadError};
+use longhaul_routing::{Home, ReadError, Router};
 use longhaul_types::{InstanceId, Timestamp};
 
 use crate::dice::Dice;
@@ -30,29 +30,29 @@ pub(super) fn wanted(dice: &mut Dice) -> Wanted {
 }
 
 /// Reads what there is.
-pub(crate) async fn list(world: &World, partitions: &Partitions) {
+pub(crate) async fn list(world: &World, router: &Router) {
     for prefix in ["", "@"] {
         let wanted = Wanted {
             prefix: prefix.to_owned(),
             statuses: vec![],
             entities: !prefix.is_empty(),
         };
-        read(world, partitions, wanted, &mut Dice::new(0, "list")).await;
+        read(world, router, wanted, &mut Dice::new(0, "list")).await;
     }
 }
 
 /// Reads every page.
-pub(super) async fn read(world: &World, partitions: &Partitions, wanted: Wanted, dice: &mut Dice) {
+pub(super) async fn read(world: &World, router: &Router, wanted: Wanted, dice: &mut Dice) {
     let query = world.number();
     world.note(Moment::QueryAsked {
         query,
         wanted: wanted.clone(),
     });
     let mut complete = true;
-    for partition in partitions.iter() {
+    for home in router.all() {
         let pages = Pages {
             world,
-            partition,
+            home,
             wanted: &wanted,
             size: usize::try_from(dice.between(1, 5)).expect("small"),
         };
@@ -66,7 +66,7 @@ pub(super) async fn read(world: &World, partitions: &Partitions, wanted: Wanted,
 
 struct Pages<'a> {
     world: &'a World,
-    partition: &'a Partition,
+    home: Home,
     wanted: &'a Wanted,
     size: usize,
 }
@@ -108,7 +108,7 @@ impl Pages<'_> {
             at: it.at,
             id: InstanceId::trusted(it.id.as_str()),
         });
-        let searching = self.partition.query_instances(filter, after, self.size);
+        let searching = self.home.query_instances(filter, after, self.size);
         let page = searches::finished(searching).await?;
         Ok(page.iter().map(found).collect())
     }
@@ -121,7 +121,7 @@ impl Pages<'_> {
             transient: false,
         };
         let after = after.map(|it| InstanceId::trusted(it.id.as_str()));
-        let searching = self.partition.query_entities(query, after, self.size);
+        let searching = self.home.query_entities(query, after, self.size);
         let page = searches::finished(searching).await?;
         let found = page.into_iter().map(|view| Found {
             id: view.id.to_string(),

@@ -97,6 +97,7 @@ impl Client {
     }
 
     async fn look_at_entity(&self) -> Option<String> {
-        reads::look_at_entity(&self.world, &self.partitions, &self.story.instance).await
+        let sight = reads::look_at_entity(&self.world, &self.router, &self.story.instance);
+        sight.await.state
     }
 }

@@ -15,6 +15,8 @@ pub(super) struct AcknowledgedStarts {
     /// Executions whose last attempt was certainly refused, and that were never attempted otherwise.
     refused: BTreeSet<String>,
     inputs: BTreeMap<String, String>,
+    /// Calls for instances whose start had been acknowledged before.
+    known: BTreeSet<u64>,
 }
 
 #[derive(Default)]
@@ -159,7 +161,10 @@ impl Invariant for AcknowledgedStarts {
 
     fn judge(&mut self, moment: &Moment, _high: Timestamp) -> Result<(), String> {
         match moment {
-            Moment::Asked { request, .. } => {
+            Moment::Asked { call, request } => {
+                if self.is_acknowledged(request.instance()) {
+                    self.known.insert(*call);
+                }
                 self.asked(request);
                 Ok(())
             }
@@ -184,10 +189,10 @@ impl Invariant for AcknowledgedStarts {
                 Ok(())
             }
             Moment::Answered {
+                call,
                 request,
                 answer: Answer::NotFound,
-                ..
-            } if self.is_acknowledged(request.instance()) => {
+            } if self.known.contains(call) && self.is_acknowledged(request.instance()) => {
                 Err(format!("{request:?} found no instance"))
             }
             Moment::Seen {

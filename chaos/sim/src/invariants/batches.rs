@@ -1,21 +1,23 @@
 //! The state of an entity changes only by answers of workers, one batch after another: whatever is shown is what a
 //! worker made of the state before. A batch that was taken is over; operations that it left undone come next.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use longhaul_types::Timestamp;
 
 use super::Invariant;
 use crate::history::Operation;
 use crate::moment::{Answer, Moment, Request};
+use crate::plan::Plan;
 
-#[derive(Default)]
 pub(super) struct Batches {
+    /// Calls that had no answer are over when the next one has one.
+    alone: bool,
     entities: BTreeMap<String, Entity>,
     /// The entity and the batch of each delivery.
     deliveries: BTreeMap<u64, (String, String)>,
-    /// Entities that a client wants purged.
-    purging: BTreeSet<String>,
+    /// Entities that a client wants purged, and how many such calls are on their way.
+    purging: BTreeMap<String, u64>,
 }
 
 #[derive(Default)]
@@ -33,6 +35,17 @@ struct Entity {
     after: Option<Option<String>>,
     /// The entity may have been purged since the batch was handed out.
     purged: bool,
+}
+
+impl Batches {
+    pub(super) fn new(plan: &Plan) -> Self {
+        Self {
+            alone: plan.alone,
+            entities: BTreeMap::new(),
+            deliveries: BTreeMap::new(),
+            purging: BTreeMap::new(),
+        }
+    }
 }
 
 impl Entity {
@@ -138,7 +151,7 @@ impl Invariant for Batches {
                     batch: batch.clone(),
                     before: state.clone(),
                     operations: operations.clone(),
-                    purged: self.purging.contains(id),
+                    purged: self.purging.contains_key(id),
                     ..Entity::default()
                 };
                 Ok(())
@@ -165,7 +178,7 @@ impl Invariant for Batches {
                 request: Request::Purge { instance },
                 ..
             } => {
-                self.purging.insert(instance.clone());
+                *self.purging.entry(instance.clone()).or_default() += 1;
                 if let Some(entity) = self.entities.get_mut(instance) {
                     entity.purged = true;
                 }
@@ -176,7 +189,10 @@ impl Invariant for Batches {
                 answer: Answer::Done | Answer::NotFound,
                 ..
             } => {
-                self.purging.remove(instance);
+                let left = self.purging.remove(instance).unwrap_or(1) - 1;
+                if left > 0 && !self.alone {
+                    self.purging.insert(instance.clone(), left);
+                }
                 Ok(())
             }
             Moment::EntitySeen { entity: id, view } => {

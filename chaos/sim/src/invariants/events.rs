@@ -8,9 +8,11 @@ use longhaul_types::Timestamp;
 use super::Invariant;
 use crate::moment::{Answer, Moment, Request};
 use crate::orchestrations::LAST;
+use crate::plan::Plan;
 
-#[derive(Default)]
 pub(super) struct Events {
+    /// Calls that had no answer are over when the next one is made.
+    alone: bool,
     /// By instance and payload: the best answer to any call.
     sent: BTreeMap<(String, String), Sent>,
     /// Inputs of orchestrations that tell, by instance: these events are sent exactly once each.
@@ -25,6 +27,21 @@ enum Sent {
 }
 
 impl Events {
+    pub(super) fn new(plan: &Plan) -> Self {
+        Self {
+            alone: plan.alone,
+            sent: BTreeMap::new(),
+            told: BTreeMap::new(),
+        }
+    }
+
+    /// Events whose place among the others of their sender is known.
+    fn has_a_place(&self, instance: &str, sender: &str, number: &str) -> bool {
+        let payload = format!("{sender}/{number}");
+        let sent = self.sent.get(&(instance.to_owned(), payload));
+        self.alone || self.told.contains_key(sender) || sent == Some(&Sent::Surely)
+    }
+
     fn judge_output(&self, instance: &str, output: &str) -> Result<(), String> {
         let mut heard: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
         for payload in output.split(',').filter(|it| !it.is_empty()) {
@@ -34,7 +51,15 @@ impl Events {
             heard.entry(sender).or_default().push(number);
         }
         for (sender, numbers) in &heard {
-            let order: Vec<u64> = numbers.iter().map(|it| order_of(it)).collect();
+            let placed = numbers
+                .iter()
+                .filter(|it| self.has_a_place(instance, sender, it));
+            let order: Vec<u64> = placed.map(|it| order_of(it)).collect();
+            let once: BTreeSet<&str> = numbers.iter().copied().collect();
+            let lasts = numbers.iter().filter(|it| **it == LAST).count();
+            if once.len() + lasts.saturating_sub(1) < numbers.len() {
+                return Err(format!("{instance} heard {sender} twice: {numbers:?}"));
+            }
             // Only the last word may be repeated: it is sent until it is acknowledged.
             let grows = order
                 .windows(2)

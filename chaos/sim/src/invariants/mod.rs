@@ -8,11 +8,13 @@ mod calls;
 mod convergence;
 mod events;
 mod grammar;
+mod leaders;
 mod operations;
 mod outcomes;
 mod prefixes;
 mod queries;
 mod recovery;
+mod replicas;
 mod retention;
 mod sections;
 mod timers;
@@ -46,14 +48,16 @@ pub fn all(plan: &Plan) -> Vec<Box<dyn Invariant>> {
         Box::new(turns::Turns::default()),
         Box::new(activities::Activities::default()),
         Box::new(timers::Timers::default()),
-        Box::new(events::Events::default()),
+        Box::new(events::Events::new(plan)),
         Box::new(outcomes::Outcomes::new(plan)),
-        Box::new(batches::Batches::default()),
-        Box::new(operations::Operations::default()),
+        Box::new(batches::Batches::new(plan)),
+        Box::new(operations::Operations::new(plan)),
         Box::new(calls::Calls::default()),
         Box::new(sections::Sections::default()),
         Box::new(queries::Queries::default()),
         Box::new(retention::Retention::default()),
+        Box::new(leaders::Leaders::default()),
+        Box::new(replicas::Replicas),
         Box::new(convergence::Convergence),
     ]
 }

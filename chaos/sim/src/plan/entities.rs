@@ -1,6 +1,6 @@
 //! The part of the work that is about entities.
 
-use super::{Deed, Numbered, Saying, Story};
+use super::{Amount, Deed, Numbered, Saying, Story};
 use crate::dice::Dice;
 use crate::entities::{ledger, slate};
 use crate::moment::Said;
@@ -9,34 +9,34 @@ use crate::moment::Said;
 const LEDGERS_MAX: u64 = 3;
 
 /// Adds stories; answers the entities they are about.
-pub(super) fn stories(dice: &mut Dice, stories: &mut Vec<Story>) -> Vec<String> {
+pub(super) fn stories(dice: &mut Dice, amount: Amount, stories: &mut Vec<Story>) -> Vec<String> {
     let ledgers: Vec<String> = (0..dice.between(1, LEDGERS_MAX)).map(ledger).collect();
     let slates: Vec<String> = (0..dice.below(2)).map(slate).collect();
-    for _ in 0..dice.between(1, 3) {
+    for _ in 0..amount.some(dice, (1, 3), (1, 1)) {
         let sayings = sayings(dice, &ledgers, stories.len());
         let entity = one_of(dice, &ledgers);
-        add(dice, stories, entity, Deed::Signal { sayings });
+        add(dice, amount, stories, entity, Deed::Signal { sayings });
     }
     for entity in &slates {
         let rounds = dice.between(1, 3);
-        add(dice, stories, entity.clone(), Deed::Wipe { rounds });
+        add(dice, amount, stories, entity.clone(), Deed::Wipe { rounds });
     }
-    for number in 0..dice.below(3) {
+    for number in 0..amount.some(dice, (0, 2), (0, 1)) {
         let input = format!("call:{}:{}", one_of(dice, &ledgers), dice.between(1, 4));
         let deed = run_or_end(dice, input);
-        add(dice, stories, format!("call-{number}"), deed);
+        add(dice, amount, stories, format!("call-{number}"), deed);
     }
-    for number in 0..dice.between(1, 4) {
+    for number in 0..amount.some(dice, (1, 4), (0, 1)) {
         let deed = hold(dice, &ledgers);
-        add(dice, stories, format!("hold-{number}"), deed);
+        add(dice, amount, stories, format!("hold-{number}"), deed);
     }
     ledgers.into_iter().chain(slates).collect()
 }
 
-fn add(dice: &mut Dice, stories: &mut Vec<Story>, instance: String, deed: Deed) {
+fn add(dice: &mut Dice, amount: Amount, stories: &mut Vec<Story>, instance: String, deed: Deed) {
     stories.push(Story {
         instance,
-        begins: dice.millis(0, 6_000),
+        begins: amount.begins(dice),
         after: None,
         deed,
     });

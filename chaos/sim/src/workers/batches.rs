@@ -1,58 +1,34 @@
 //! Batches of entity operations: run whole, in part, more than once, or not at all.
 
-use longhaul_engine::batch::{Batch, BatchAnswer, OperationResult};
+use longhaul_engine::batch::{BatchAnswer, OperationResult};
 use longhaul_engine::history::event::failure_details;
 use longhaul_partition::{AbandonDelay, WorkKind};
 
+use super::desk::{Delivery, HandedBatch, Saying};
 use super::{Manner, Worker};
 use crate::entities::{self, Outcome};
-use crate::history::{self, Operation, What};
 use crate::moment::{Moment, Setback};
 use crate::sabotage::Sabotage;
 
 impl Worker {
-    /// Takes a batch that was just handed out.
-    pub(super) fn take_batch(
-        self,
-        delivery: u64,
-        token: String,
-        batch: &Batch,
-    ) -> Result<(), String> {
-        let events = batch.events.iter().cloned();
-        let operations: Result<Vec<Operation>, String> = events
-            .map(|event| match history::decode(event)?.what {
-                What::Operation(operation) => Ok(operation),
-                other => Err(format!("a batch holds {other:?}")),
-            })
-            .collect();
-        let operations = operations?;
-        let entity = batch.context.key.id.to_string();
-        let text = |bytes: &bytes::Bytes| String::from_utf8_lossy(bytes).into_owned();
-        let state = batch.state.as_ref().map(text);
-        self.world.note(Moment::BatchOut {
-            delivery,
-            entity: entity.clone(),
-            batch: batch.context.execution.to_string(),
-            state: state.clone(),
-            operations: operations.clone(),
-        });
-        tokio::spawn(self.operate(delivery, token, entity, state, operations));
-        Ok(())
-    }
-
-    async fn operate(
-        mut self,
-        delivery: u64,
-        token: String,
-        entity: String,
-        state: Option<String>,
-        mut operations: Vec<Operation>,
-    ) {
+    pub(super) async fn operate(mut self, delivery: Delivery, token: String, handed: HandedBatch) {
+        let HandedBatch {
+            entity,
+            state,
+            mut operations,
+            ..
+        } = handed;
         let manner = self.manner();
         self.think().await;
         match manner {
-            Manner::GivesBack(AbandonDelay::None) => return self.cannot_run(&token).await,
-            Manner::GivesBack(delay) => return self.give_back(WorkKind::Entity, &token, delay),
+            Manner::GivesBack(AbandonDelay::None) => {
+                return self.cannot_run(delivery, &token).await;
+            }
+            Manner::GivesBack(delay) => {
+                return self
+                    .give_back(delivery, WorkKind::Entity, &token, delay)
+                    .await;
+            }
             Manner::Forgets => {
                 self.world.note(Moment::Setback(Setback::BatchForgotten));
                 return self.forget();
@@ -68,14 +44,16 @@ impl Worker {
             true => 0,
             false => self.world.plan().trouble,
         };
-        let outcome = entities::run(&entity, state.as_deref(), &operations, delivery, || {
+        let number = delivery.number;
+        let outcome = entities::run(&entity, state.as_deref(), &operations, number, || {
             self.dice.percent(trouble)
         });
-        self.world.note(Moment::BatchDone {
-            delivery,
+        let done = Moment::BatchDone {
+            delivery: number,
             state: outcome.state.clone(),
             results: outcome.results.clone(),
-        });
+        };
+        self.note(delivery, done);
         self.send_outcome(delivery, &token, &outcome).await;
         if manner == Manner::Twice {
             self.world.note(Moment::Setback(Setback::Repeated));
@@ -84,37 +62,21 @@ impl Worker {
         }
     }
 
-    async fn send_outcome(&mut self, delivery: u64, token: &str, outcome: &Outcome) {
-        let sabotage = self.world.sabotage();
-        loop {
-            let (partition, lease) = self.delivery(WorkKind::Entity, token);
-            let Some(lease) = partition.batch_lease(lease) else {
-                return self.world.note(Moment::Setback(Setback::BatchStale));
-            };
-            let answer = answer(outcome, sabotage);
-            if sabotage == Sabotage::LostBatch {
-                drop(partition.complete_batch(lease, answer));
-                return self.world.note(Moment::BatchTaken { delivery });
-            }
-            match partition.complete_batch(lease, answer).await {
-                Ok(()) => return self.world.note(Moment::BatchTaken { delivery }),
-                Err(error) => self.try_again(&error).await,
-            }
-        }
+    async fn send_outcome(&mut self, delivery: Delivery, token: &str, outcome: &Outcome) {
+        let answer = answer(outcome, self.world.sabotage());
+        self.say(delivery, token, WorkKind::Entity, Saying::Batch(answer))
+            .await;
     }
 
     /// Says that the batch could not be run at all; the state that comes with that is nobody's.
-    async fn cannot_run(&self, token: &str) {
+    async fn cannot_run(&mut self, delivery: Delivery, token: &str) {
         self.world.note(Moment::Setback(Setback::BatchFailed));
-        let (partition, lease) = self.delivery(WorkKind::Entity, token);
-        if let Some(lease) = partition.batch_lease(lease) {
-            let answer = BatchAnswer {
-                failure: Some(failure_details("Simulated", "the worker is out of order")),
-                ..BatchAnswer::default()
-            };
-            // Without an outcome the batch is lost with the stream, at the latest.
-            drop(partition.complete_batch(lease, answer).await);
-        }
+        let answer = BatchAnswer {
+            failure: Some(failure_details("Simulated", "the worker is out of order")),
+            ..BatchAnswer::default()
+        };
+        self.say(delivery, token, WorkKind::Entity, Saying::CannotRun(answer))
+            .await;
     }
 }
 

@@ -31,9 +31,9 @@ impl Eq for Hub {}
 /// The hubs there are, and those whose content is still being removed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Hubs {
-    last_id: u32,
-    by_folded_name: BTreeMap<String, Hub>,
-    doomed: BTreeSet<HubId>,
+    pub(crate) last_id: u32,
+    pub(crate) by_folded_name: BTreeMap<String, Hub>,
+    pub(crate) doomed: BTreeSet<HubId>,
 }
 
 impl Hubs {
@@ -73,6 +73,12 @@ impl Hubs {
     /// Every hub, by name.
     pub fn list(&self) -> impl Iterator<Item = &Hub> {
         self.by_folded_name.values()
+    }
+
+    /// Ids up to this one have been given.
+    #[must_use]
+    pub fn last_id(&self) -> HubId {
+        HubId(self.last_id)
     }
 
     /// Deleted hubs of which something may be left.

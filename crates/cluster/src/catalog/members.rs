@@ -81,12 +81,14 @@ pub struct Member {
     pub described: Join,
     /// What is wanted of it.
     pub state: MemberState,
+    /// The node that has its name now, after its data directory was lost.
+    pub replaced_by: Option<NodeId>,
 }
 
 /// Every node there ever was, by id; ids begin with 1 and are never given again.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Members {
-    all: BTreeMap<NodeId, Member>,
+    pub(crate) all: BTreeMap<NodeId, Member>,
 }
 
 impl Members {
@@ -103,22 +105,53 @@ impl Members {
             member.described = join;
             return Ok(*node);
         }
-        let taken = self
-            .present()
-            .find(|(_, it)| it.described.name == join.name);
-        if let Some((node, _)) = taken {
+        if let Some(node) = self.named(&join.name) {
             return Err(Refusal::NameTaken {
                 name: join.name,
                 node,
             });
         }
+        Ok(self.add(join))
+    }
+
+    /// As [`Members::join`], and if `node` has the name, it loses it and has to leave.
+    pub(super) fn replace(&mut self, join: Join, node: NodeId) -> Result<NodeId, Refusal> {
+        let known = self.by_directory(join.directory).is_some();
+        if known || self.named(&join.name) != Some(node) {
+            return self.join(join);
+        }
+        let next = self.add(join);
+        let old = self.all.get_mut(&node).expect("it has the name");
+        old.replaced_by = Some(next);
+        old.state = MemberState::Leaving;
+        Ok(next)
+    }
+
+    fn add(&mut self, join: Join) -> NodeId {
         let next = self.all.last_key_value().map_or(1, |(last, _)| last.0 + 1);
         let member = Member {
             described: join,
             state: MemberState::Active,
+            replaced_by: None,
         };
         self.all.insert(NodeId(next), member);
-        Ok(NodeId(next))
+        NodeId(next)
+    }
+
+    /// The member that has a name.
+    #[must_use]
+    pub fn named(&self, name: &str) -> Option<NodeId> {
+        let mut members = self.present();
+        let named = members.find(|(_, it)| it.replaced_by.is_none() && *it.described.name == *name);
+        named.map(|(node, _)| node)
+    }
+
+    /// The node with a data directory, member or not.
+    #[must_use]
+    pub fn by_directory(&self, directory: [u8; 16]) -> Option<NodeId> {
+        let mut all = self.all.iter();
+        let found = all.find(|(_, member)| member.described.directory == directory);
+        found.map(|(node, _)| *node)
     }
 
     pub(super) fn set_state(&mut self, node: NodeId, state: MemberState) -> Result<(), Refusal> {

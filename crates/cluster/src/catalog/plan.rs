@@ -29,6 +29,8 @@ pub enum Phase {
 pub struct Plan {
     /// Nodes whose replicas vote. Empty until the partition has been placed.
     pub voters: Vec<NodeId>,
+    /// The first voters, which never change: the first of them begins the group.
+    pub founders: Vec<NodeId>,
     /// Nodes that should have the replicas in the end; the first should lead.
     pub wanted: Vec<NodeId>,
     /// The move that is under way.
@@ -79,6 +81,7 @@ impl Plan {
     pub(super) fn want(&mut self, wanted: Vec<NodeId>) {
         if self.voters.is_empty() {
             self.voters.clone_from(&wanted);
+            self.founders.clone_from(&wanted);
         }
         self.wanted = wanted;
     }

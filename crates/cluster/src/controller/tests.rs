@@ -362,6 +362,18 @@ fn a_node_that_leaves_loses_every_replica_and_one_that_drains_only_leadership() 
 }
 
 #[test]
+fn a_node_that_is_to_lead_nothing_is_not_waited_for() {
+    let mut world = settled(3);
+    world.set_state(0, MemberState::Draining);
+    let mut observed = world.observed();
+    for contact in observed.nodes.values_mut() {
+        *contact = Contact::Up(Duration::ZERO);
+    }
+    let steps = steps(&world.catalog, &observed, &Config::default());
+    assert!(matches!(steps[..], [Step::TransferLeader { .. }]), "{steps:?}");
+}
+
+#[test]
 fn nothing_is_concluded_from_silence_about_a_node() {
     let world = settled(4);
     let observed = Observed::default();

@@ -9,11 +9,11 @@ use tonic::{Request, Status};
 use super::TaskHubService;
 use crate::from_proto;
 
-pub(super) fn call(
+pub(super) async fn call(
     service: &TaskHubService,
     request: &Request<CleanEntityStorageRequest>,
 ) -> Result<CleanEntityStorageResponse, Status> {
-    service.hub(request.metadata())?;
+    service.hub(request.metadata()).await?;
     from_proto::clean_entity_storage(request.get_ref())?;
     Ok(CleanEntityStorageResponse::default())
 }

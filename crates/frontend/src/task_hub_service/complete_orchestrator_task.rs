@@ -5,18 +5,20 @@
 //!   last part, or the whole answer ──────────────────┴─► decided and committed as one
 //! ```
 
+use longhaul_engine::InstanceKey;
 use longhaul_engine::turn::Answer;
-use longhaul_partition::{AbandonDelay, LeaseId, Partition, TurnLease, WorkKind};
+use longhaul_partition::{AbandonDelay, LeaseId, Partition, ProposeError, WorkKind};
 use longhaul_proto::sidecar::{CompleteTaskResponse, OrchestratorResponse};
-use longhaul_types::HubId;
+use longhaul_routing::{AnswerKind, Home};
+use longhaul_types::{HubId, InstanceId};
 use prost::Message;
 use tonic::{Request, Status};
 
 use super::TaskHubService;
+use super::judging::{Bench, forward, is_ours, told};
 use crate::from_proto;
 use crate::refusals::rows::{ANSWER_ID, PART_TOKEN};
 use crate::refusals::rules::REQUIRED;
-use crate::status::{self, Repeat};
 
 /// An answer that is not wanted any more is taken without effect: the .NET worker repeats calls whose answer was lost,
 /// and the Java worker tears its stream down on any error.
@@ -24,29 +26,91 @@ pub(super) async fn call(
     service: &TaskHubService,
     request: Request<OrchestratorResponse>,
 ) -> Result<CompleteTaskResponse, Status> {
-    let hub = service.hub(request.metadata())?;
+    let hub = service.hub(request.metadata()).await?;
     let response = request.into_inner();
-    if response.completion_token.is_empty() {
-        without_token(service, hub, response).await?;
-    } else if let Some((partition, delivery)) = service.dependencies.partitions.by_token(
-        hub,
-        WorkKind::Orchestration,
-        &response.completion_token,
-    ) {
-        match part(&response) {
-            Part::LostHistory => partition.abandon(delivery, AbandonDelay::None),
-            Part::Partial { index } => keep(service, partition, delivery, index, response).await?,
-            Part::Last => {
-                if let Some(lease) = partition.turn_lease(delivery) {
-                    let last = answer(service, response);
-                    let whole = joined(partition, delivery, last);
-                    let whole = from_proto::whole(whole, &service.dependencies.config.limits);
-                    complete(partition, lease, whole).await?;
-                }
+    if let Some((home, delivery)) = place(service, hub, &response)? {
+        match home.here() {
+            Some(partition)
+                if is_ours(&partition, is_out(&partition, hub, delivery, &response)).await =>
+            {
+                told(judge(&service.bench, &partition, hub, delivery, response).await)?;
             }
+            _ => forward(&home, hub, AnswerKind::Turn, &response).await?,
         }
     }
     Ok(CompleteTaskResponse {})
+}
+
+/// Workers built on the older contract do not echo the token, and answer in one piece. The instance has at most one
+/// turn out.
+fn place(
+    service: &TaskHubService,
+    hub: HubId,
+    response: &OrchestratorResponse,
+) -> Result<Option<(Home, Option<LeaseId>)>, Status> {
+    let router = &service.dependencies.router;
+    if response.completion_token.is_empty() {
+        if part(response) != Part::Last {
+            return Err(PART_TOKEN.refuse(&REQUIRED, "").into());
+        }
+        let key = ANSWER_ID.orchestration(hub, &response.instance_id)?;
+        return Ok(Some((router.home(&key), None)));
+    }
+    let found = router.by_token(hub, WorkKind::Orchestration, &response.completion_token);
+    Ok(found.map(|(home, delivery)| (home, Some(delivery))))
+}
+
+fn is_out(
+    partition: &Partition,
+    hub: HubId,
+    delivery: Option<LeaseId>,
+    response: &OrchestratorResponse,
+) -> bool {
+    match delivery {
+        Some(delivery) => partition.knows(delivery),
+        None => partition.turn_lease_of(&key(hub, response)).is_some(),
+    }
+}
+
+fn key(hub: HubId, response: &OrchestratorResponse) -> InstanceKey {
+    InstanceKey::new(hub, InstanceId::trusted(response.instance_id.as_str()))
+}
+
+pub(super) async fn judge(
+    bench: &Bench,
+    partition: &Partition,
+    hub: HubId,
+    delivery: Option<LeaseId>,
+    response: OrchestratorResponse,
+) -> Result<(), ProposeError> {
+    let Some(delivery) = delivery else {
+        return match partition.turn_lease_of(&key(hub, &response)) {
+            Some(lease) => {
+                let whole = from_proto::whole(answer(bench, response), &bench.limits);
+                partition.complete_turn(lease, whole).await
+            }
+            None => partition.confirm().await,
+        };
+    };
+    if !partition.knows(delivery) {
+        return partition.confirm().await;
+    }
+    match part(&response) {
+        Part::LostHistory => {
+            partition.abandon(delivery, AbandonDelay::None);
+            Ok(())
+        }
+        Part::Partial { index } => keep(bench, partition, delivery, index, response).await,
+        Part::Last => match partition.turn_lease(delivery) {
+            Some(lease) => {
+                let last = answer(bench, response);
+                let whole = joined(partition, delivery, last);
+                let whole = from_proto::whole(whole, &bench.limits);
+                partition.complete_turn(lease, whole).await
+            }
+            None => Ok(()),
+        },
+    }
 }
 
 /// What a call carries.
@@ -76,60 +140,31 @@ fn part(response: &OrchestratorResponse) -> Part {
     }
 }
 
-/// Workers built on the older contract do not echo the token, and answer in one piece. The instance has at most one
-/// turn out.
-async fn without_token(
-    service: &TaskHubService,
-    hub: HubId,
-    response: OrchestratorResponse,
-) -> Result<(), Status> {
-    if part(&response) != Part::Last {
-        return Err(PART_TOKEN.refuse(&REQUIRED, "").into());
-    }
-    let key = ANSWER_ID.orchestration(hub, &response.instance_id)?;
-    let partition = service.dependencies.partitions.home(&key);
-    match partition.turn_lease_of(&key) {
-        Some(lease) => {
-            let limits = &service.dependencies.config.limits;
-            let whole = from_proto::whole(answer(service, response), limits);
-            complete(partition, lease, whole).await
-        }
-        None => Ok(()),
-    }
-}
-
-fn answer(service: &TaskHubService, response: OrchestratorResponse) -> Answer {
-    let dependencies = &service.dependencies;
-    let limits = &dependencies.config.limits;
-    from_proto::answer(response, dependencies.clock.now(), limits)
+fn answer(bench: &Bench, response: OrchestratorResponse) -> Answer {
+    from_proto::answer(response, bench.clock.now(), &bench.limits)
 }
 
 /// Parts that are too large together fail the orchestration: the same answer would only come again.
 async fn keep(
-    service: &TaskHubService,
+    bench: &Bench,
     partition: &Partition,
     delivery: LeaseId,
     index: i32,
     response: OrchestratorResponse,
-) -> Result<(), Status> {
+) -> Result<(), ProposeError> {
     let bytes = response.encoded_len();
-    let part = answer(service, response);
+    let part = answer(bench, response);
     let Err(too_large) = partition.buffer_partial(delivery, index, part, bytes) else {
         return Ok(());
     };
     let Some(lease) = partition.turn_lease(delivery) else {
         return Ok(());
     };
-    let refused = vec![from_proto::refused(too_large.to_string())];
-    complete(
-        partition,
-        lease,
-        Answer {
-            actions: refused,
-            ..Answer::default()
-        },
-    )
-    .await
+    let refused = Answer {
+        actions: vec![from_proto::refused(too_large.to_string())],
+        ..Answer::default()
+    };
+    partition.complete_turn(lease, refused).await
 }
 
 /// The answer with the parts that came before its last one. They stay with the delivery until it is over, because a
@@ -156,13 +191,6 @@ fn after(earlier: Answer, last: Answer) -> Answer {
         trace: trace.or(last.trace),
         events_processed,
     }
-}
-
-async fn complete(partition: &Partition, lease: TurnLease, answer: Answer) -> Result<(), Status> {
-    partition
-        .complete_turn(lease, answer)
-        .await
-        .map_err(|error| status::of_propose_error(&error, Repeat::Harmless))
 }
 
 #[cfg(test)]

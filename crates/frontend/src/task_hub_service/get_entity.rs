@@ -13,11 +13,11 @@ pub(super) async fn call(
     service: &TaskHubService,
     request: Request<GetEntityRequest>,
 ) -> Result<GetEntityResponse, Status> {
-    let hub = service.hub(request.metadata())?;
+    let hub = service.hub(request.metadata()).await?;
     let request = request.into_inner();
     let key = ENTITY_ID.entity(hub, &request.instance_id)?;
-    let partition = service.dependencies.partitions.home(&key);
-    let view = partition
+    let home = service.dependencies.router.home(&key);
+    let view = home
         .entity(&key, false)
         .await
         .map_err(|error| status::of_read_error(&error))?;

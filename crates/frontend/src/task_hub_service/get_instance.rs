@@ -14,14 +14,14 @@ pub(super) async fn call(
     service: &TaskHubService,
     request: Request<GetInstanceRequest>,
 ) -> Result<GetInstanceResponse, Status> {
-    let hub = service.hub(request.metadata())?;
+    let hub = service.hub(request.metadata()).await?;
     let request = request.into_inner();
     let key = INSTANCE_ID.instance(hub, &request.instance_id)?;
     if key.id.is_entity() {
         return Ok(missing());
     }
-    let partition = service.dependencies.partitions.home(&key);
-    let view = partition
+    let home = service.dependencies.router.home(&key);
+    let view = home
         .view(&key)
         .await
         .map_err(|error| status::of_read_error(&error))?;

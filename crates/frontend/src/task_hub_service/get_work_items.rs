@@ -10,11 +10,11 @@ use crate::from_proto::session_spec;
 use crate::metadata;
 use crate::worker_stream::WorkerStream;
 
-pub(super) fn call(
+pub(super) async fn call(
     service: &TaskHubService,
     request: Request<GetWorkItemsRequest>,
 ) -> Result<WorkerStream, Status> {
-    let hub = service.hub(request.metadata())?;
+    let hub = service.hub(request.metadata()).await?;
     service.check_not_draining()?;
     let config = &service.dependencies.config;
     let worker_id = metadata::worker_id(request.metadata());
@@ -31,7 +31,7 @@ pub(super) fn call(
         config.work_items_per_stream,
         &config.limits,
     )?;
-    let session = service.dependencies.partitions.sessions().open(spec);
+    let session = service.dependencies.router.sessions().open(spec);
     Ok(WorkerStream::new(
         session,
         config.health_ping_interval,

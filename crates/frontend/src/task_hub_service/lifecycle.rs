@@ -16,7 +16,7 @@ pub(super) async fn terminate(
     service: &TaskHubService,
     request: Request<TerminateRequest>,
 ) -> Result<TerminateResponse, Status> {
-    let hub = service.hub(request.metadata())?;
+    let hub = service.hub(request.metadata()).await?;
     let request = request.into_inner();
     let key = ORCHESTRATION_ID.orchestration(hub, &request.instance_id)?;
     let limits = &service.dependencies.config.limits;
@@ -33,7 +33,7 @@ pub(super) async fn suspend(
     service: &TaskHubService,
     request: Request<SuspendRequest>,
 ) -> Result<SuspendResponse, Status> {
-    let hub = service.hub(request.metadata())?;
+    let hub = service.hub(request.metadata()).await?;
     let request = request.into_inner();
     let key = ORCHESTRATION_ID.orchestration(hub, &request.instance_id)?;
     let limits = &service.dependencies.config.limits;
@@ -50,7 +50,7 @@ pub(super) async fn resume(
     service: &TaskHubService,
     request: Request<ResumeRequest>,
 ) -> Result<ResumeResponse, Status> {
-    let hub = service.hub(request.metadata())?;
+    let hub = service.hub(request.metadata()).await?;
     let request = request.into_inner();
     let key = ORCHESTRATION_ID.orchestration(hub, &request.instance_id)?;
     let limits = &service.dependencies.config.limits;
@@ -68,8 +68,8 @@ async fn propose(
     key: &InstanceKey,
     command: Command,
 ) -> Result<(), Status> {
-    let partition = service.dependencies.partitions.home(key);
-    let reply = partition
+    let home = service.dependencies.router.home(key);
+    let reply = home
         .propose(command)
         .await
         .map_err(|error| status::of_propose_error(&error, Repeat::Harmless))?;

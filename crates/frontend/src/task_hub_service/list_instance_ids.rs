@@ -13,8 +13,8 @@ pub(super) async fn call(
     service: &TaskHubService,
     request: Request<ListInstanceIdsRequest>,
 ) -> Result<ListInstanceIdsResponse, Status> {
-    let hub = service.hub(request.metadata())?;
-    let key = service.dependencies.partitions.token_key();
+    let hub = service.hub(request.metadata()).await?;
+    let key = service.dependencies.router.token_key();
     let EndedPage {
         filter,
         after,
@@ -25,7 +25,10 @@ pub(super) async fn call(
         service,
         size,
         after,
-        |partition, after, limit| partition.query_ended(filter.clone(), after, limit),
+        |home, after, limit| {
+            let filter = filter.clone();
+            async move { home.query_ended(filter, after, limit).await }
+        },
         |ended: &TimePosition| Ok(ended.id.as_str().to_owned()),
     )
     .await?;

@@ -13,6 +13,7 @@ mod delete_task_hub;
 mod get_entity;
 mod get_instance;
 mod get_work_items;
+mod judging;
 mod lifecycle;
 mod list_instance_ids;
 mod pages;
@@ -30,11 +31,12 @@ mod wait_for_instance;
 
 use std::sync::Arc;
 
-use longhaul_partition::{Clock, Partitions, Randomness, WorkKind};
+use longhaul_partition::{Clock, Randomness, WorkKind};
 use longhaul_proto::sidecar::*;
 use longhaul_proto::spliced::task_hub_sidecar_service_server::{
     TaskHubSidecarService, TaskHubSidecarServiceServer,
 };
+use longhaul_routing::Router;
 use longhaul_types::{ExecutionId, HubId, HubName};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -49,7 +51,10 @@ use crate::meters::Meters;
 use crate::rpc::Rpc;
 use crate::status;
 use crate::transport_refusals::Translated;
+use crate::work_item::ForOthers;
 use crate::worker_stream::WorkerStream;
+
+use self::judging::Bench;
 
 /// The service as a gRPC server takes it.
 pub type Server = Translated<TaskHubSidecarServiceServer<TaskHubService>>;
@@ -57,8 +62,8 @@ pub type Server = Translated<TaskHubSidecarServiceServer<TaskHubService>>;
 /// What the service works with.
 #[derive(Clone)]
 pub struct Dependencies {
-    /// Every partition that can be reached from here.
-    pub partitions: Partitions,
+    /// The way to every partition. The service judges and encodes for other nodes.
+    pub router: Router,
     /// The task hubs.
     pub hubs: Arc<dyn Hubs>,
     /// The time.
@@ -76,8 +81,16 @@ pub struct Dependencies {
 #[must_use]
 pub fn service(dependencies: Dependencies) -> Server {
     let message_bytes_max = dependencies.config.message_bytes_max;
+    let bench = Bench {
+        partitions: dependencies.router.partitions().clone(),
+        clock: dependencies.clock.clone(),
+        limits: dependencies.config.limits.clone(),
+    };
+    let judge = Arc::new(bench.clone());
+    dependencies.router.appoint(judge, Arc::new(ForOthers));
     let service = TaskHubService {
         dependencies,
+        bench,
         meters: Arc::new(Meters::register()),
     };
     Translated(
@@ -90,6 +103,7 @@ pub fn service(dependencies: Dependencies) -> Server {
 /// Implements the RPCs.
 pub struct TaskHubService {
     dependencies: Dependencies,
+    bench: Bench,
     meters: Arc<Meters>,
 }
 
@@ -117,20 +131,29 @@ impl TaskHubService {
     }
 
     /// The task hub a call is about.
-    fn hub(&self, metadata: &MetadataMap) -> Result<HubId, Status> {
-        let Dependencies { hubs, config, .. } = &self.dependencies;
+    async fn hub(&self, metadata: &MetadataMap) -> Result<HubId, Status> {
         match metadata::task_hub(metadata)? {
-            Some(name) => Ok(hubs.resolve(&name)?),
-            None => Ok(hubs.resolve(&config.default_hub)?),
+            Some(name) => self.number_of(&name).await,
+            None => self.number_of(&self.dependencies.config.default_hub).await,
+        }
+    }
+
+    async fn number_of(&self, name: &HubName) -> Result<HubId, Status> {
+        let hubs = &self.dependencies.hubs;
+        match hubs.resolve(name) {
+            Ok(id) => Ok(id),
+            Err(unknown) => match hubs.first_use(name.clone()).await? {
+                Some(id) => Ok(id),
+                None => Err(unknown.into()),
+            },
         }
     }
 
     /// The same, with its name as the call has it.
-    fn named_hub(&self, metadata: &MetadataMap) -> Result<(HubName, HubId), Status> {
-        let Dependencies { hubs, config, .. } = &self.dependencies;
+    async fn named_hub(&self, metadata: &MetadataMap) -> Result<(HubName, HubId), Status> {
         let named = metadata::task_hub(metadata)?;
-        let name = named.unwrap_or_else(|| config.default_hub.clone());
-        let id = hubs.resolve(&name)?;
+        let name = named.unwrap_or_else(|| self.dependencies.config.default_hub.clone());
+        let id = self.number_of(&name).await?;
         Ok((name, id))
     }
 
@@ -161,7 +184,7 @@ impl TaskHubSidecarService for TaskHubService {
 
     async fn hello(&self, request: Request<()>) -> Answered<()> {
         self.answer(Rpc::Hello, async {
-            self.hub(request.metadata())?;
+            self.hub(request.metadata()).await?;
             self.check_not_draining()
         })
         .await
@@ -300,10 +323,8 @@ impl TaskHubSidecarService for TaskHubService {
         &self,
         request: Request<GetWorkItemsRequest>,
     ) -> Answered<Self::GetWorkItemsStream> {
-        self.answer(Rpc::GetWorkItems, async {
-            get_work_items::call(self, request)
-        })
-        .await
+        self.answer(Rpc::GetWorkItems, get_work_items::call(self, request))
+            .await
     }
 
     async fn complete_activity_task(
@@ -349,7 +370,9 @@ impl TaskHubSidecarService for TaskHubService {
                 request.metadata(),
                 WorkKind::Activity,
                 &request.get_ref().completion_token,
-            )?;
+                request.get_ref(),
+            )
+            .await?;
             Ok(AbandonActivityTaskResponse {})
         })
         .await
@@ -365,7 +388,9 @@ impl TaskHubSidecarService for TaskHubService {
                 request.metadata(),
                 WorkKind::Orchestration,
                 &request.get_ref().completion_token,
-            )?;
+                request.get_ref(),
+            )
+            .await?;
             Ok(AbandonOrchestrationTaskResponse {})
         })
         .await
@@ -381,7 +406,9 @@ impl TaskHubSidecarService for TaskHubService {
                 request.metadata(),
                 WorkKind::Entity,
                 &request.get_ref().completion_token,
-            )?;
+                request.get_ref(),
+            )
+            .await?;
             Ok(AbandonEntityTaskResponse {})
         })
         .await
@@ -412,9 +439,10 @@ impl TaskHubSidecarService for TaskHubService {
         &self,
         request: Request<CleanEntityStorageRequest>,
     ) -> Answered<CleanEntityStorageResponse> {
-        self.answer(Rpc::CleanEntityStorage, async {
-            clean_entity_storage::call(self, &request)
-        })
+        self.answer(
+            Rpc::CleanEntityStorage,
+            clean_entity_storage::call(self, &request),
+        )
         .await
     }
 

@@ -12,7 +12,7 @@ use std::collections::VecDeque;
 use futures::future::try_join_all;
 use longhaul_engine::InstanceView;
 use longhaul_engine::query::{EntityView, TimePosition};
-use longhaul_partition::{Partition, ReadError};
+use longhaul_routing::{Home, ReadError};
 use longhaul_types::limits;
 use prost::Message;
 use tonic::Status;
@@ -73,11 +73,11 @@ impl Listed for EntityView {
 
 /// The next page after a place: its items, and the place of the last one if there are more. `read` asks one partition
 /// for up to so many items after a place.
-pub(super) async fn next_page<'a, T, M, R>(
-    service: &'a TaskHubService,
+pub(super) async fn next_page<T, M, R>(
+    service: &TaskHubService,
     size: usize,
     after: Option<T::Place>,
-    read: impl Fn(&'a Partition, Option<T::Place>, usize) -> R,
+    read: impl Fn(Home, Option<T::Place>, usize) -> R,
     render: impl Fn(&T) -> Result<M, Status>,
 ) -> Result<(Vec<M>, Option<T::Place>), Status>
 where
@@ -85,10 +85,8 @@ where
     M: Message,
     R: Future<Output = Result<Vec<T>, ReadError>>,
 {
-    let partitions = service.dependencies.partitions.iter();
-    let mut feeds: Vec<Feed<'a, T>> = partitions
-        .map(|partition| Feed::new(partition, after.clone()))
-        .collect();
+    let homes = service.dependencies.router.all().into_iter();
+    let mut feeds: Vec<Feed<T>> = homes.map(|home| Feed::new(home, after.clone())).collect();
     let mut page = Page::of(size);
     let mut last = None;
     loop {
@@ -122,18 +120,18 @@ fn share_of(items: usize, partitions: usize) -> usize {
 }
 
 /// What one partition has handed out.
-struct Feed<'a, T: Listed> {
-    partition: &'a Partition,
+struct Feed<T: Listed> {
+    home: Home,
     items: VecDeque<T>,
     /// Place of the last item it handed out.
     after: Option<T::Place>,
     has_more: bool,
 }
 
-impl<'a, T: Listed> Feed<'a, T> {
-    fn new(partition: &'a Partition, after: Option<T::Place>) -> Self {
+impl<T: Listed> Feed<T> {
+    fn new(home: Home, after: Option<T::Place>) -> Self {
         Self {
-            partition,
+            home,
             items: VecDeque::new(),
             after,
             has_more: true,
@@ -147,12 +145,12 @@ impl<'a, T: Listed> Feed<'a, T> {
     async fn fill<R>(
         &mut self,
         limit: usize,
-        read: impl Fn(&'a Partition, Option<T::Place>, usize) -> R,
+        read: impl Fn(Home, Option<T::Place>, usize) -> R,
     ) -> Result<(), ReadError>
     where
         R: Future<Output = Result<Vec<T>, ReadError>>,
     {
-        let found = read(self.partition, self.after.clone(), limit).await?;
+        let found = read(self.home.clone(), self.after.clone(), limit).await?;
         let bytes: usize = found.iter().map(T::bytes).sum();
         self.has_more = found.len() >= limit || bytes >= limits::SEARCH_BYTES_MAX;
         if let Some(last) = found.last() {

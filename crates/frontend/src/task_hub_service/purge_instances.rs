@@ -15,8 +15,8 @@ use futures::future::try_join_all;
 use longhaul_engine::command::PurgeTarget;
 use longhaul_engine::query::InstanceFilter;
 use longhaul_engine::{Command, InstanceKey, Reply};
-use longhaul_partition::Partition;
 use longhaul_proto::sidecar::{PurgeInstancesRequest, PurgeInstancesResponse};
+use longhaul_routing::Home;
 use longhaul_types::InstanceId;
 use tokio::time::Instant;
 use tonic::{Request, Status};
@@ -41,7 +41,7 @@ pub(super) async fn call(
 ) -> Result<PurgeInstancesResponse, Status> {
     let began = Instant::now();
     let patience = metadata::timeout(request.metadata());
-    let hub = service.hub(request.metadata())?;
+    let hub = service.hub(request.metadata()).await?;
     let request = request.into_inner();
     let recursive = request.recursive;
     let purge = from_proto::purge(request, hub)?;
@@ -135,8 +135,8 @@ impl Sweep<'_> {
     }
 
     async fn matching(&mut self, filter: &InstanceFilter) -> Result<Reached, Status> {
-        for partition in self.service.dependencies.partitions.iter() {
-            if self.matching_in(partition, filter).await? == Reached::TheTimeLimit {
+        for home in self.service.dependencies.router.all() {
+            if self.matching_in(&home, filter).await? == Reached::TheTimeLimit {
                 return Ok(Reached::TheTimeLimit);
             }
         }
@@ -145,12 +145,12 @@ impl Sweep<'_> {
 
     async fn matching_in(
         &mut self,
-        partition: &Partition,
+        home: &Home,
         filter: &InstanceFilter,
     ) -> Result<Reached, Status> {
         let mut after = None;
         loop {
-            let found = partition
+            let found = home
                 .query_instances(filter.clone(), after, TARGETS_MAX)
                 .await
                 .map_err(|error| status::of_read_error(&error))?;
@@ -214,8 +214,8 @@ impl Sweep<'_> {
     }
 
     async fn branch(&self, target: PurgeTarget) -> Result<Branch, Status> {
-        let partition = self.service.dependencies.partitions.home(&target.key);
-        let children = partition
+        let home = self.service.dependencies.router.home(&target.key);
+        let children = home
             .children(&target.key)
             .await
             .map_err(|error| status::of_read_error(&error))?;
@@ -228,8 +228,8 @@ impl Sweep<'_> {
 
     /// The instance, if there is one and it has ended.
     async fn ended(&mut self, key: InstanceKey) -> Result<Option<PurgeTarget>, Status> {
-        let partition = self.service.dependencies.partitions.home(&key);
-        let view = partition
+        let home = self.service.dependencies.router.home(&key);
+        let view = home
             .view(&key)
             .await
             .map_err(|error| status::of_read_error(&error))?;
@@ -255,16 +255,16 @@ impl Sweep<'_> {
     }
 
     async fn flush(&mut self) -> Result<(), Status> {
-        let partitions = &self.service.dependencies.partitions;
+        let router = &self.service.dependencies.router;
         let mut by_home = BTreeMap::new();
         for target in self.pending.drain(..) {
-            let home = partitions.home(&target.key);
+            let home = router.home(&target.key);
             let (_, targets) = by_home.entry(home.id()).or_insert((home, Vec::new()));
             targets.push(target);
         }
         let proposals = by_home
             .into_values()
-            .map(|(home, targets)| home.propose(Command::Purge { targets }));
+            .map(|(home, targets)| async move { home.propose(Command::Purge { targets }).await });
         let replies = try_join_all(proposals)
             .await
             .map_err(|error| status::of_propose_error(&error, Repeat::Harmless))?;

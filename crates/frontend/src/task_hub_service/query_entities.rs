@@ -14,8 +14,8 @@ pub(super) async fn call(
     service: &TaskHubService,
     request: Request<QueryEntitiesRequest>,
 ) -> Result<QueryEntitiesResponse, Status> {
-    let hub = service.hub(request.metadata())?;
-    let key = service.dependencies.partitions.token_key();
+    let hub = service.hub(request.metadata()).await?;
+    let key = service.dependencies.router.token_key();
     let EntityPage {
         query,
         after,
@@ -27,7 +27,10 @@ pub(super) async fn call(
         service,
         size,
         after,
-        |partition, after, limit| partition.query_entities(query.clone(), after, limit),
+        |home, after, limit| {
+            let query = query.clone();
+            async move { home.query_entities(query, after, limit).await }
+        },
         |view: &EntityView| Ok(entity_metadata(view, detail)),
     )
     .await?;

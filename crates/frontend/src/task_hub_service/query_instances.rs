@@ -15,8 +15,8 @@ pub(super) async fn call(
     service: &TaskHubService,
     request: Request<QueryInstancesRequest>,
 ) -> Result<QueryInstancesResponse, Status> {
-    let (hub_name, hub) = service.named_hub(request.metadata())?;
-    let key = service.dependencies.partitions.token_key();
+    let (hub_name, hub) = service.named_hub(request.metadata()).await?;
+    let key = service.dependencies.router.token_key();
     let Some(page) = instance_query(request.into_inner(), hub, &hub_name, key)? else {
         return Ok(QueryInstancesResponse::default());
     };
@@ -31,7 +31,10 @@ pub(super) async fn call(
         service,
         size,
         after,
-        |partition, after, limit| partition.query_instances(filter.clone(), after, limit),
+        |home, after, limit| {
+            let filter = filter.clone();
+            async move { home.query_instances(filter, after, limit).await }
+        },
         |view: &InstanceView| orchestration_state(view, detail).map_err(status::fault),
     )
     .await?;

@@ -15,13 +15,13 @@ pub(super) async fn call(
     request: Request<RaiseEventRequest>,
 ) -> Result<RaiseEventResponse, Status> {
     let dependencies = &service.dependencies;
-    let hub = service.hub(request.metadata())?;
+    let hub = service.hub(request.metadata()).await?;
     let request = request.into_inner();
     let key = ORCHESTRATION_ID.orchestration(hub, &request.instance_id)?;
     let limits = &dependencies.config.limits;
     let command = from_proto::raise_event(key.clone(), request, dependencies.clock.now(), limits)?;
-    let partition = dependencies.partitions.home(&key);
-    let reply = partition
+    let home = dependencies.router.home(&key);
+    let reply = home
         .propose(command)
         .await
         .map_err(|error| status::of_propose_error(&error, Repeat::Doubles))?;

@@ -16,7 +16,7 @@ pub(super) async fn call(
     service: &TaskHubService,
     request: Request<RestartInstanceRequest>,
 ) -> Result<RestartInstanceResponse, Status> {
-    let hub = service.hub(request.metadata())?;
+    let hub = service.hub(request.metadata()).await?;
     let request = request.into_inner();
     let key = ORCHESTRATION_ID.orchestration(hub, &request.instance_id)?;
     let id = match request.restart_with_new_instance_id {
@@ -31,12 +31,12 @@ pub(super) async fn call(
 /// A repetition would start it once more, or find it running.
 async fn again(service: &TaskHubService, key: InstanceKey) -> Result<InstanceId, Status> {
     let id = key.id.clone();
-    let partition = service.dependencies.partitions.home(&key);
+    let home = service.dependencies.router.home(&key);
     let restart = Command::Restart {
         key,
         execution: service.fresh_id(),
     };
-    let reply = partition
+    let reply = home
         .propose(restart)
         .await
         .map_err(|error| status::of_propose_error(&error, Repeat::Doubles))?;
@@ -45,8 +45,8 @@ async fn again(service: &TaskHubService, key: InstanceKey) -> Result<InstanceId,
 }
 
 async fn copy(service: &TaskHubService, key: &InstanceKey) -> Result<InstanceId, Status> {
-    let partitions = &service.dependencies.partitions;
-    let view = partitions
+    let router = &service.dependencies.router;
+    let view = router
         .home(key)
         .view(key)
         .await
@@ -59,7 +59,7 @@ async fn copy(service: &TaskHubService, key: &InstanceKey) -> Result<InstanceId,
         creation: creation(view, service.fresh_id()),
         reuse: ReusePolicy::Default,
     };
-    let reply = partitions
+    let reply = router
         .home(&key)
         .propose(Command::CreateInstance(Box::new(create)))
         .await

@@ -15,7 +15,7 @@ pub(super) async fn call(
     request: Request<RewindInstanceRequest>,
 ) -> Result<RewindInstanceResponse, Status> {
     let dependencies = &service.dependencies;
-    let hub = service.hub(request.metadata())?;
+    let hub = service.hub(request.metadata()).await?;
     let request = request.into_inner();
     let key = ORCHESTRATION_ID.orchestration(hub, &request.instance_id)?;
     let rewind = Command::Rewind {
@@ -24,7 +24,7 @@ pub(super) async fn call(
         reason: from_proto::rewind_reason(request, &dependencies.config.limits)?,
     };
     let reply = dependencies
-        .partitions
+        .router
         .home(&key)
         .propose(rewind)
         .await

@@ -16,7 +16,7 @@ pub(super) async fn call(
     request: Request<SignalEntityRequest>,
 ) -> Result<SignalEntityResponse, Status> {
     let dependencies = &service.dependencies;
-    let hub = service.hub(request.metadata())?;
+    let hub = service.hub(request.metadata()).await?;
     spans::caller(request.get_ref().parent_trace_context.as_ref());
     let request = request.into_inner();
     let repeat = match request.request_id.is_empty() {
@@ -36,7 +36,7 @@ pub(super) async fn call(
         || service.random_bytes(),
     )?;
     let reply = dependencies
-        .partitions
+        .router
         .home(&key)
         .propose(Command::SignalEntity {
             key: key.clone(),

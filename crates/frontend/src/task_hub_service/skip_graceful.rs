@@ -19,7 +19,7 @@ pub(super) async fn call(
     request: Request<SkipGracefulOrchestrationTerminationsRequest>,
 ) -> Result<SkipGracefulOrchestrationTerminationsResponse, Status> {
     let dependencies = &service.dependencies;
-    let hub = service.hub(request.metadata())?;
+    let hub = service.hub(request.metadata()).await?;
     let limits = &dependencies.config.limits;
     let Skip { instances, reason } = from_proto::skip(request.into_inner(), hub, limits)?;
     // All at once, yet in order: each is queued where it belongs before the next one is looked at.
@@ -46,12 +46,12 @@ async fn end(
     let Some(key) = key else {
         return Ok(Ended::No);
     };
-    let partition = service.dependencies.partitions.home(key);
+    let home = service.dependencies.router.home(key);
     let terminate = Command::ForceTerminate {
         key: key.clone(),
         reason: reason.clone(),
     };
-    let reply = partition
+    let reply = home
         .propose(terminate)
         .await
         .map_err(|error| status::of_propose_error(&error, Repeat::Harmless))?;

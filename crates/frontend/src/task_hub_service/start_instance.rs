@@ -14,7 +14,7 @@ pub(super) async fn call(
     request: Request<CreateInstanceRequest>,
 ) -> Result<CreateInstanceResponse, Status> {
     let dependencies = &service.dependencies;
-    let hub = service.hub(request.metadata())?;
+    let hub = service.hub(request.metadata()).await?;
     spans::caller(request.get_ref().parent_trace_context.as_ref());
     let NewInstance {
         create,
@@ -27,14 +27,14 @@ pub(super) async fn call(
         &mut || service.fresh_id(),
     )?;
     let key = create.key.clone();
-    let partition = dependencies.partitions.home(&key);
+    let home = dependencies.router.home(&key);
     // Clients call again by themselves after UNAVAILABLE; one that would start a second instance is told instead.
     let repeat = if recognisable {
         Repeat::Harmless
     } else {
         Repeat::Doubles
     };
-    let reply = partition
+    let reply = home
         .propose(Command::CreateInstance(Box::new(create)))
         .await
         .map_err(|error| status::of_propose_error(&error, repeat))?;

@@ -17,11 +17,11 @@ pub(super) async fn call(
     service: &TaskHubService,
     request: Request<StreamInstanceHistoryRequest>,
 ) -> Result<HistoryChunks, Status> {
-    let hub = service.hub(request.metadata())?;
+    let hub = service.hub(request.metadata()).await?;
     let request = request.into_inner();
     let key = HISTORY_ID.instance(hub, &request.instance_id)?;
-    let partition = service.dependencies.partitions.home(&key);
-    let history = partition
+    let home = service.dependencies.router.home(&key);
+    let history = home
         .history(&key)
         .await
         .map_err(|error| status::of_read_error(&error))?

@@ -40,16 +40,16 @@ async fn wait(
 ) -> Result<GetInstanceResponse, Status> {
     let dependencies = &service.dependencies;
     let timeout = metadata::timeout(request.metadata());
-    let hub = service.hub(request.metadata())?;
+    let hub = service.hub(request.metadata()).await?;
     let request = request.into_inner();
     let key = INSTANCE_ID.instance(hub, &request.instance_id)?;
     if key.id.is_entity() {
         return Ok(missing());
     }
-    let partition = dependencies.partitions.home(&key);
+    let home = dependencies.router.home(&key);
     tokio::select! {
         biased;
-        view = partition.wait(&key, until) => {
+        view = home.wait(&key, until) => {
             let view = view.map_err(|error| status::of_read_error(&error))?;
             existing(&view, Detail::of(request.get_inputs_and_outputs))
         }

@@ -9,4 +9,4 @@ mod worker;
 pub(crate) use client::Client;
 pub(crate) use connection::{Answered, Connection};
 pub(crate) use node::{HUB, Node, OTHER_HUB, PENDING_EVENTS_MAX};
-pub(crate) use worker::{Worker, completes, fails, starts_child};
+pub(crate) use worker::{Worker, completes, fails, schedules, starts_child};

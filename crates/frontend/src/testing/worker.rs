@@ -5,9 +5,10 @@ use std::time::Duration;
 use longhaul_proto::sidecar::orchestrator_action::OrchestratorActionType as Kind;
 use longhaul_proto::sidecar::work_item::Request;
 use longhaul_proto::sidecar::{
+    AbandonOrchestrationTaskRequest, ActivityRequest, ActivityResponse,
     CompleteOrchestrationAction, CreateSubOrchestrationAction, EntityBatchResult, EntityRequest,
     GetWorkItemsRequest, OrchestrationStatus, OrchestratorAction, OrchestratorRequest,
-    OrchestratorResponse, TaskFailureDetails, WorkItem,
+    OrchestratorResponse, ScheduleTaskAction, TaskFailureDetails, WorkItem,
 };
 use tonic::Streaming;
 
@@ -85,6 +86,49 @@ impl Worker {
         }
     }
 
+    /// Runs one activity of any instance.
+    pub(crate) async fn activity(&mut self, run: impl FnOnce(&ActivityRequest) -> String) {
+        let (request, completion_token) = self.next().await;
+        let Request::ActivityRequest(activity) = request else {
+            panic!("not an activity: {request:?}")
+        };
+        let instance = activity.orchestration_instance.clone();
+        let answer = ActivityResponse {
+            instance_id: instance.expect("of an instance").instance_id,
+            task_id: activity.task_id,
+            result: Some(run(&activity)),
+            completion_token,
+            ..Default::default()
+        };
+        let answered = self.client.complete_activity_task(answer).await;
+        answered.expect("committed");
+    }
+
+    /// Takes one turn of any instance and asks for all of its history.
+    pub(crate) async fn forget_history(&mut self) {
+        let (request, completion_token) = self.next().await;
+        assert!(matches!(request, Request::OrchestratorRequest(_)));
+        let plea = OrchestratorResponse {
+            requires_history: true,
+            completion_token,
+            ..Default::default()
+        };
+        let answered = self.client.complete_orchestrator_task(plea).await;
+        answered.expect("taken");
+    }
+
+    /// Gives one turn of any instance back.
+    pub(crate) async fn abandon_turn(&mut self) {
+        let (request, completion_token) = self.next().await;
+        assert!(matches!(request, Request::OrchestratorRequest(_)));
+        let abandoned = AbandonOrchestrationTaskRequest { completion_token };
+        let answered = self
+            .client
+            .abandon_task_orchestrator_work_item(abandoned)
+            .await;
+        answered.expect("taken");
+    }
+
     /// Runs one batch of any entity.
     pub(crate) async fn batch(&mut self, run: impl FnOnce(&EntityRequest) -> EntityBatchResult) {
         let (request, completion_token) = self.next().await;
@@ -128,6 +172,16 @@ pub(crate) fn fails(error_type: &str) -> OrchestratorAction {
 
 fn ends(complete: CompleteOrchestrationAction) -> OrchestratorAction {
     act(100, Kind::CompleteOrchestration(complete))
+}
+
+pub(crate) fn schedules(id: i32, name: &str) -> OrchestratorAction {
+    act(
+        id,
+        Kind::ScheduleTask(ScheduleTaskAction {
+            name: name.to_owned(),
+            ..Default::default()
+        }),
+    )
 }
 
 pub(crate) fn starts_child(id: i32, instance_id: &str) -> OrchestratorAction {

@@ -16,6 +16,7 @@
 
 mod activity;
 mod batch;
+mod encoding;
 mod fields;
 mod turn;
 
@@ -26,9 +27,8 @@ use bytes::{BufMut, Bytes, BytesMut};
 use longhaul_engine::history::wire::{put_bytes, put_varint};
 use longhaul_proto::raw::EncodedWorkItem;
 
-pub(crate) use activity::{MalformedEvent, encode_activity};
-pub(crate) use batch::encode_batch;
-pub(crate) use turn::encode_turn;
+pub(crate) use activity::MalformedEvent;
+pub(crate) use encoding::{ForOthers, encode};
 
 /// Field of the completion token in `WorkItem`.
 const TOKEN: u32 = 10;

@@ -17,6 +17,9 @@ use longhaul_types::{ExecutionId, HubId, InstanceId, Timestamp};
 use proptest::prelude::*;
 use prost::Message;
 
+use super::activity::encode_activity;
+use super::batch::encode_batch;
+use super::turn::encode_turn;
 use super::*;
 use crate::to_proto::timestamp;
 

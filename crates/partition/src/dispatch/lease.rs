@@ -11,7 +11,7 @@ use longhaul_engine::turn::Answer;
 use longhaul_types::{ExecutionId, Timestamp, limits};
 
 use super::lane::Class;
-use super::{Item, SessionState, WorkKind};
+use super::{EncodedItem, Item, SessionState, WorkKind};
 use crate::settling::Settling;
 
 /// Names one delivery of one work item in its partition.
@@ -84,6 +84,8 @@ pub enum Claimed {
         /// The activity.
         activity: Box<Activity>,
     },
+    /// Of any kind, from a partition that another node leads.
+    Encoded(EncodedItem),
 }
 
 impl Claimed {
@@ -94,6 +96,7 @@ impl Claimed {
             Self::Turn { .. } => WorkKind::Orchestration,
             Self::Batch { .. } => WorkKind::Entity,
             Self::Activity { .. } => WorkKind::Activity,
+            Self::Encoded(item) => item.kind,
         }
     }
 
@@ -104,6 +107,7 @@ impl Claimed {
             Self::Turn { token, .. } | Self::Batch { token, .. } | Self::Activity { token, .. } => {
                 token
             }
+            Self::Encoded(item) => &item.token,
         }
     }
 
@@ -114,6 +118,7 @@ impl Claimed {
             Self::Turn { turn, .. } => &turn.context.key,
             Self::Batch { batch, .. } => &batch.context.key,
             Self::Activity { key, .. } => key,
+            Self::Encoded(item) => &item.key,
         }
     }
 }

@@ -2,6 +2,7 @@
 
 mod dispatcher;
 mod docket;
+mod elsewhere;
 mod filters;
 mod lane;
 mod lease;
@@ -12,6 +13,7 @@ mod setbacks;
 mod token;
 
 pub(crate) use dispatcher::{ClaimRequest, Delayed, Dispatcher, Offer, Settled};
+pub use elsewhere::{Elsewhere, EncodedItem, Found, Look, Outlook, Proxy, Taker, Watch, Watcher};
 pub use filters::{Filters, NameFilter};
 pub(crate) use lane::Class;
 pub use lease::{

@@ -11,7 +11,8 @@ use futures::Stream;
 use longhaul_types::HubId;
 use tokio::time::Sleep;
 
-use super::{Claimed, Filters, SessionState, Sessions, WorkKind};
+use super::{Claimed, Filters, Outlook, SessionState, Sessions, WorkKind};
+use crate::partition::Partition;
 
 /// How long a stream leaves to others what it did not take for their sake. Long enough for each to have its turn, and
 /// not noticed by those who wait.
@@ -40,13 +41,20 @@ pub struct Capabilities {
 }
 
 /// A worker stream. Dropping it is losing the stream: everything out on it can be dispatched again at once.
-#[derive(Debug)]
 pub struct Session {
+    /// The way to work of other nodes, if there are any.
+    pub(super) outlook: Option<Box<dyn Outlook>>,
     pub(super) state: Arc<SessionState>,
     pub(super) sessions: Sessions,
     pub(super) claimed: VecDeque<Claimed>,
     /// Runs after something was left for other streams.
     pub(super) pause: Option<Pin<Box<Sleep>>>,
+}
+
+impl std::fmt::Debug for Session {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.state.fmt(f)
+    }
 }
 
 impl Session {
@@ -64,6 +72,9 @@ impl Session {
         // Registered before looking, so that nothing that becomes ready in between is missed.
         self.state.waker.register(cx.waker());
         self.state.look();
+        if let Some(item) = self.state.inbox.take() {
+            return Poll::Ready(Some(Claimed::Encoded(item)));
+        }
         if self.sessions.is_draining() {
             return if self.state.out() == 0 {
                 Poll::Ready(None)
@@ -77,9 +88,15 @@ impl Session {
             }
             self.pause = None;
         }
+        let partitions = self.sessions.partitions();
         let mut left_for_others = false;
         for kind in WorkKind::ALL {
-            left_for_others |= self.claim(kind);
+            left_for_others |= self.claim(kind, &partitions);
+        }
+        if let Some(outlook) = &mut self.outlook
+            && WorkKind::ALL.iter().any(|kind| self.state.free(*kind) > 0)
+        {
+            outlook.look();
         }
         if left_for_others {
             let mut pause = Box::pin(tokio::time::sleep(SHARE_PAUSE));
@@ -93,17 +110,19 @@ impl Session {
     }
 
     /// Takes this stream's share of what is ready in every partition; answers whether anything was left to others.
-    fn claim(&mut self, kind: WorkKind) -> bool {
+    fn claim(&mut self, kind: WorkKind, partitions: &[Partition]) -> bool {
         let mut left_for_others = false;
-        let partitions = self.sessions.partitions();
         let offset = self.state.next_partition();
         for turn in 0..partitions.len() {
             let free = self.state.free(kind);
             if free == 0 {
                 break;
             }
-            let takers = self.sessions.takers(self.state.spec.hub, kind);
             let partition = &partitions[(offset + turn) % partitions.len()];
+            if !partition.has_ready(kind) {
+                continue;
+            }
+            let takers = self.sessions.takers(self.state.spec.hub, kind);
             let limit = Share { free, takers };
             left_for_others |= partition.claim(&self.state, kind, limit, &mut self.claimed);
         }

@@ -55,6 +55,44 @@ impl Tokens {
         kind: WorkKind,
         token: &str,
     ) -> Option<(PartitionId, LeaseId)> {
+        let text = Text::read(token)?;
+        let partition = count.partition_of(hub, &text.instance());
+        Some((partition, self.fitting(&text, partition, hub, kind)?))
+    }
+
+    /// The delivery of a partition that a token names; `None` unless it was made for it, this hub and this kind of work.
+    pub(crate) fn lease(
+        &self,
+        partition: PartitionId,
+        hub: HubId,
+        kind: WorkKind,
+        token: &str,
+    ) -> Option<LeaseId> {
+        self.fitting(&Text::read(token)?, partition, hub, kind)
+    }
+
+    fn fitting(
+        &self,
+        text: &Text,
+        partition: PartitionId,
+        hub: HubId,
+        kind: WorkKind,
+    ) -> Option<LeaseId> {
+        let bound = bound(partition, hub, kind, text.lease);
+        let fits = self.0.fits(&text.tag, &[&bound, text.id.as_bytes()]);
+        fits.then_some(text.lease)
+    }
+}
+
+/// What a token says, true or not.
+struct Text {
+    lease: LeaseId,
+    tag: [u8; TAG_BYTES],
+    id: String,
+}
+
+impl Text {
+    fn read(token: &str) -> Option<Self> {
         if token.len() > TOKEN_CHARS_MAX {
             return None;
         }
@@ -62,15 +100,18 @@ impl Tokens {
         let (number, rest) = bytes.split_first_chunk()?;
         let (nonce, rest) = rest.split_first_chunk()?;
         let (tag, id) = rest.split_first_chunk()?;
-        let lease = LeaseId {
-            number: u64::from_be_bytes(*number),
-            nonce: u64::from_be_bytes(*nonce),
-        };
-        let instance = InstanceId::trusted(std::str::from_utf8(id).ok()?);
-        let partition = count.partition_of(hub, &instance);
-        self.0
-            .fits(tag, &[&bound(partition, hub, kind, lease), id])
-            .then_some((partition, lease))
+        Some(Self {
+            lease: LeaseId {
+                number: u64::from_be_bytes(*number),
+                nonce: u64::from_be_bytes(*nonce),
+            },
+            tag: *tag,
+            id: std::str::from_utf8(id).ok()?.to_owned(),
+        })
+    }
+
+    fn instance(&self) -> InstanceId {
+        InstanceId::trusted(&*self.id)
     }
 }
 

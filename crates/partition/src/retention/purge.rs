@@ -9,7 +9,8 @@ use crate::errors::ProposeError;
 use crate::partitions::Partitions;
 
 impl Partitions {
-    /// Deletes the ended instances of a task hub whose time has come; answers how many there were.
+    /// Deletes the ended instances of a task hub whose time has come, in the partitions that are led here; answers how
+    /// many there were.
     ///
     /// # Errors
     /// [`ProposeError`]: what was not deleted is found again the next time.
@@ -23,7 +24,10 @@ impl Partitions {
             let Some(age) = policy.age(hub, status) else {
                 continue;
             };
-            for partition in self.iter() {
+            for partition in self.all_hosted() {
+                if !partition.leadership().borrow().is_leader {
+                    continue;
+                }
                 let before = partition.shared.clock.now() - age;
                 let filter = aged(hub, status, before);
                 deleted += partition.purge_ended(&filter, || true).await?;

@@ -15,7 +15,7 @@ use tonic::{
     transport::{Channel, Endpoint},
 };
 
-use super::{Guard, Shared, Socket, frames};
+use super::{GrpcConfig, Guard, Shared, Socket, frames};
 use crate::{
     backoff::Backoff,
     handshake::{Refusal, hello, introduced},
@@ -39,12 +39,16 @@ struct Attempts {
 /// Why an attempt failed.
 enum Failure {
     Unreachable(String),
+    Absent(String),
     Refused(Refusal),
 }
 
 impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Self {
-        Self::Unreachable(error.to_string())
+        match error.kind() {
+            io::ErrorKind::ConnectionRefused => Self::Absent(error.to_string()),
+            _ => Self::Unreachable(error.to_string()),
+        }
     }
 }
 
@@ -106,7 +110,7 @@ async fn attempt(
     let address =
         address.ok_or_else(|| Failure::Unreachable("its address is unknown".to_owned()))?;
     let socket = shared.dial.dial(address).await?;
-    let channel = channel(shared, protect(shared, socket, to).await?).await?;
+    let channel = channel(&shared.config, protect(shared, socket, to).await?).await?;
 
     let (sender, waiting) = mpsc::channel(FRAMES_WAITING);
     // Known only after the other's hello; ends this side of the stream.
@@ -145,8 +149,10 @@ async fn protect(shared: &Shared, socket: Socket, to: NodeId) -> Result<Box<dyn 
 }
 
 /// HTTP/2 over a connection; over this one only.
-async fn channel(shared: &Shared, io: Box<dyn Io>) -> Result<Channel, tonic::transport::Error> {
-    let config = &shared.config;
+pub(super) async fn channel(
+    config: &GrpcConfig,
+    io: Box<dyn Io>,
+) -> Result<Channel, tonic::transport::Error> {
     let mut once = Some(io);
     let connector = tower::service_fn(move |_: http::Uri| {
         let io = once.take();
@@ -178,6 +184,9 @@ async fn call(
     let answered = match class {
         Class::Raft => client.raft(outgoing).await,
         Class::Bulk => client.bulk(outgoing).await,
+        Class::Control => client.control(outgoing).await,
+        Class::Forward => client.forward(outgoing).await,
+        Class::Admin => client.admin(outgoing).await,
     };
     answered.map(tonic::Response::into_inner)
 }
@@ -227,6 +236,11 @@ impl Slot {
                 tracing::debug!(node = %to, %class, reason, "a node cannot be reached");
                 let wait = attempts.backoff.failed();
                 (wait, OpenError::Unreachable { to, reason })
+            }
+            Failure::Absent(reason) => {
+                tracing::debug!(node = %to, %class, reason, "a node does not run");
+                let wait = attempts.backoff.failed();
+                (wait, OpenError::Absent { to, reason })
             }
             Failure::Refused(refusal) => {
                 tracing::warn!(node = %to, %class, %refusal, "no link with a node");

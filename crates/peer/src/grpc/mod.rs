@@ -5,14 +5,16 @@
 //! serve.rs     sockets that others opened ─► TLS ─► HTTP/2 ─► service.rs
 //! service.rs   hello ─► may they? ─► Link, to whoever accepts the class
 //! frames.rs    messages of the stream to frames and back, counted
+//! port.rs      the same port for plain calls, before a node knows who it is
 //! ```
 
 mod dial;
 mod frames;
+mod port;
 mod serve;
 mod service;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::{collections::BTreeMap, fmt, io, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -21,6 +23,10 @@ use longhaul_types::NodeId;
 use parking_lot::Mutex;
 use tokio::{sync::mpsc, task::JoinSet};
 use tokio_util::sync::CancellationToken;
+use tonic::service::Routes;
+
+pub use self::port::{CallError, Calls, Port, PortSetup};
+use self::serve::{Caller, Doors};
 
 use crate::{
     addresses::Addresses,
@@ -146,6 +152,18 @@ impl GrpcLinks {
     /// # Errors
     /// [`StartError`].
     pub fn start(setup: GrpcSetup) -> Result<Self, StartError> {
+        Self::begin(setup, None)
+    }
+
+    /// The same on a port that also answers these calls, from other nodes' [`Calls`].
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub fn start_beside(setup: GrpcSetup, also: Routes) -> Result<Self, StartError> {
+        Self::begin(setup, Some(also))
+    }
+
+    fn begin(setup: GrpcSetup, also: Option<Routes>) -> Result<Self, StartError> {
         let guard = Guard::new(setup.security)?;
         let address = setup.listen.local_address()?;
         guard
@@ -165,7 +183,14 @@ impl GrpcLinks {
             closing: CancellationToken::new(),
         });
         let mut jobs = JoinSet::new();
-        jobs.spawn(serve::serve(shared.clone(), setup.listen));
+        let doors = Doors {
+            config: shared.config,
+            guard: shared.guard.clone(),
+            links: Some(shared.clone()),
+            also,
+        };
+        let mut listen = setup.listen;
+        jobs.spawn(async move { serve::serve(doors, &mut *listen).await });
         if let Guard::Tls(tls) = &shared.guard {
             jobs.spawn(tls.clone().keep_fresh());
         }
@@ -218,6 +243,17 @@ impl Guard {
                 Err(Refusal::PlainText(address))
             }
             Self::PlainText { .. } | Self::Tls(_) => Ok(()),
+        }
+    }
+
+    /// Whether a caller is a node, though nobody knows which.
+    fn knows(&self, caller: &Caller) -> bool {
+        match self {
+            Self::PlainText { .. } => true,
+            Self::Tls(tls) => caller
+                .certificate
+                .as_ref()
+                .is_some_and(|certificate| tls.is_of_a_node(certificate)),
         }
     }
 }

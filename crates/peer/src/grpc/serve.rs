@@ -1,15 +1,16 @@
 //! Connections that other nodes make.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{convert::Infallible, io, sync::Arc, time::Duration};
 
 use hyper::{body::Incoming, server::conn::http2, service::service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use longhaul_proto::peer::v1::peer_server::PeerServer;
+use longhaul_proto::peer::v1::peer_server::{self, PeerServer};
 use rustls::pki_types::CertificateDer;
 use tokio::{task::JoinSet, time};
+use tonic::{Status, body::Body, service::Routes};
 use tower::Service;
 
-use super::{Guard, Shared, Socket, dial::MESSAGE_OVERHEAD, service::PeerService};
+use super::{GrpcConfig, Guard, Shared, Socket, dial::MESSAGE_OVERHEAD, service::PeerService};
 use crate::{
     link::FRAME_BYTES_MAX,
     meters,
@@ -36,16 +37,67 @@ pub(super) struct Caller {
     pub(super) certificate: Option<CertificateDer<'static>>,
 }
 
+/// What is behind the port.
+#[derive(Clone)]
+pub(super) struct Doors {
+    pub(super) config: GrpcConfig,
+    pub(super) guard: Guard,
+    /// Absent while the node does not know who it is.
+    pub(super) links: Option<Arc<Shared>>,
+    /// Calls that are not about links.
+    pub(super) also: Option<Routes>,
+}
+
+impl Doors {
+    async fn answer(
+        self,
+        caller: Caller,
+        mut request: http::Request<Incoming>,
+    ) -> Result<http::Response<Body>, Infallible> {
+        let about_links = path_is_of(peer_server::SERVICE_NAME, request.uri().path());
+        // Services are always ready, as tonic's are.
+        match (self.links, self.also) {
+            (Some(links), also) if about_links || also.is_none() => {
+                let limit = FRAME_BYTES_MAX + MESSAGE_OVERHEAD;
+                let mut server = PeerServer::new(PeerService::new(links))
+                    .max_decoding_message_size(limit)
+                    .max_encoding_message_size(limit);
+                request.extensions_mut().insert(caller);
+                server.call(request).await
+            }
+            (_, Some(mut also)) if !about_links => {
+                if self.guard.knows(&caller) {
+                    also.call(request).await
+                } else {
+                    let status = Status::permission_denied("the certificate is not that of a node");
+                    Ok(status.into_http())
+                }
+            }
+            _ => {
+                let status = Status::unavailable("this node does not know yet which node it is");
+                Ok(status.into_http())
+            }
+        }
+    }
+}
+
+fn path_is_of(service: &str, path: &str) -> bool {
+    let called = path
+        .strip_prefix('/')
+        .and_then(|rest| rest.split('/').next());
+    called == Some(service)
+}
+
 /// Serves connections for ever. Dropped, it drops them.
-pub(super) async fn serve(shared: Arc<Shared>, mut listen: Box<dyn Listen>) {
+pub(super) async fn serve(doors: Doors, listen: &mut dyn Listen) {
     let mut connections = JoinSet::new();
     loop {
-        let full = connections.len() >= shared.config.connections_max;
+        let full = connections.len() >= doors.config.connections_max;
         tokio::select! {
             Some(_) = connections.join_next() => {}
             socket = listen.accept(), if !full => match socket {
                 Ok(socket) => {
-                    connections.spawn(connection(shared.clone(), socket));
+                    connections.spawn(connection(doors.clone(), socket));
                 }
                 Err(error) => {
                     tracing::warn!(%error, "a node's connection was not accepted");
@@ -57,14 +109,17 @@ pub(super) async fn serve(shared: Arc<Shared>, mut listen: Box<dyn Listen>) {
 }
 
 /// Serves one connection to its end.
-async fn connection(shared: Arc<Shared>, socket: Socket) {
+async fn connection(doors: Doors, socket: Socket) {
     let peer = socket.peer;
-    if let Err(refusal) = shared.guard.admit(peer) {
+    if let Err(refusal) = doors.guard.admit(peer) {
         meters::refused(&refusal);
         tracing::warn!(%peer, %refusal, "a node's connection was refused");
         return;
     }
-    let protected = time::timeout(shared.config.handshake_timeout, protect(&shared, socket.io));
+    let protected = time::timeout(
+        doors.config.handshake_timeout,
+        protect(&doors.guard, socket.io),
+    );
     let (io, caller) = match protected.await {
         Ok(Ok(protected)) => protected,
         Ok(Err(error)) => {
@@ -73,24 +128,17 @@ async fn connection(shared: Arc<Shared>, socket: Socket) {
         }
         Err(_) => return tracing::debug!(%peer, "a connection said nothing in time"),
     };
-    let served = builder(&shared).serve_connection(TokioIo::new(io), {
-        let limit = FRAME_BYTES_MAX + MESSAGE_OVERHEAD;
-        let server = PeerServer::new(PeerService::new(shared.clone()))
-            .max_decoding_message_size(limit)
-            .max_encoding_message_size(limit);
-        service_fn(move |mut request: http::Request<Incoming>| {
-            request.extensions_mut().insert(caller.clone());
-            // Always ready, as tonic's services are.
-            server.clone().call(request)
-        })
-    });
+    let served = builder(&doors.config).serve_connection(
+        TokioIo::new(io),
+        service_fn(move |request| doors.clone().answer(caller.clone(), request)),
+    );
     if let Err(error) = served.await {
         tracing::debug!(%peer, %error, "a node's connection ended early");
     }
 }
 
-async fn protect(shared: &Shared, io: Box<dyn Io>) -> io::Result<(Box<dyn Io>, Caller)> {
-    match &shared.guard {
+async fn protect(guard: &Guard, io: Box<dyn Io>) -> io::Result<(Box<dyn Io>, Caller)> {
+    match guard {
         Guard::PlainText { .. } => Ok((io, Caller::default())),
         Guard::Tls(tls) => {
             let (io, certificate) = tls.accept(io).await?;
@@ -100,14 +148,14 @@ async fn protect(shared: &Shared, io: Box<dyn Io>) -> io::Result<(Box<dyn Io>, C
     }
 }
 
-fn builder(shared: &Shared) -> http2::Builder<TokioExecutor> {
+fn builder(config: &GrpcConfig) -> http2::Builder<TokioExecutor> {
     let mut builder = http2::Builder::new(TokioExecutor::new());
     builder
         .timer(TokioTimer::new())
-        .keep_alive_interval(shared.config.keepalive_interval)
-        .keep_alive_timeout(shared.config.keepalive_timeout)
-        .initial_stream_window_size(shared.config.window_bytes)
-        .initial_connection_window_size(shared.config.window_bytes)
+        .keep_alive_interval(config.keepalive_interval)
+        .keep_alive_timeout(config.keepalive_timeout)
+        .initial_stream_window_size(config.window_bytes)
+        .initial_connection_window_size(config.window_bytes)
         .max_concurrent_streams(STREAMS_MAX)
         .max_header_list_size(HEADERS_BYTES_MAX)
         .max_frame_size(HTTP_FRAME_BYTES_MAX)

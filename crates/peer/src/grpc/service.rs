@@ -86,6 +86,9 @@ fn unaccepted(class: Class) -> Status {
 impl Peer for PeerService {
     type RaftStream = Frames;
     type BulkStream = Frames;
+    type ControlStream = Frames;
+    type ForwardStream = Frames;
+    type AdminStream = Frames;
 
     async fn raft(
         &self,
@@ -99,5 +102,26 @@ impl Peer for PeerService {
         request: Request<Streaming<proto::Frame>>,
     ) -> Result<Response<Frames>, Status> {
         self.open(Class::Bulk, request).await
+    }
+
+    async fn control(
+        &self,
+        request: Request<Streaming<proto::Frame>>,
+    ) -> Result<Response<Frames>, Status> {
+        self.open(Class::Control, request).await
+    }
+
+    async fn forward(
+        &self,
+        request: Request<Streaming<proto::Frame>>,
+    ) -> Result<Response<Frames>, Status> {
+        self.open(Class::Forward, request).await
+    }
+
+    async fn admin(
+        &self,
+        request: Request<Streaming<proto::Frame>>,
+    ) -> Result<Response<Frames>, Status> {
+        self.open(Class::Admin, request).await
     }
 }

@@ -1,5 +1,6 @@
 //! Links between nodes of one process: over pipes on a paused clock, and over TCP in [`tls`].
 
+mod port;
 mod tls;
 
 use std::{net::Ipv4Addr, sync::atomic::AtomicUsize, sync::atomic::Ordering};
@@ -174,6 +175,12 @@ impl World {
         };
         GrpcLinks::start(setup).expect("on loopback")
     }
+}
+
+/// Two nodes that find each other.
+pub(crate) fn pair() -> (GrpcLinks, GrpcLinks) {
+    let world = World::new();
+    (world.start(identity(1)), world.start(identity(2)))
 }
 
 /// A link from one node to another, and its other end.

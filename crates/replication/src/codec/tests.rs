@@ -47,7 +47,7 @@ fn nodes<const N: usize>(ids: [u64; N]) -> BTreeSet<NodeId> {
 }
 
 fn commands(bytes: &'static [u8]) -> EntryPayload {
-    EntryPayload::Normal(Commands(Bytes::from_static(bytes)))
+    EntryPayload::Normal(Content::Commands(Bytes::from_static(bytes)))
 }
 
 #[test]
@@ -124,13 +124,34 @@ fn released_bytes_decode_for_ever() {
 }
 
 #[test]
+fn released_bytes_about_diverged_replicas_decode_for_ever() {
+    let through = Check {
+        through: 1_999,
+        scheme: 1,
+        digest: 0x0102_0304_0506_0708,
+    };
+    let carried = EntryPayload::Normal(Content::Check(through));
+    check("entry_check", carried, encode_payload, decode_payload);
+    let note = Note {
+        had: Some(LogId::new_term_index(3, 1_000)),
+        diverged: Some(Divergence {
+            through: 1_999,
+            ours: 1,
+            theirs: 2,
+        }),
+    };
+    check("note", note, encode_note, decode_note);
+}
+
+#[test]
 fn commands_are_shared_not_copied_when_decoded() {
     let encoded = encode_payload(&commands(b"a batch of commands"));
-    let EntryPayload::Normal(decoded) = decode_payload(encoded.clone()).expect("valid") else {
+    let decoded = decode_payload(encoded.clone()).expect("valid");
+    let EntryPayload::Normal(Content::Commands(decoded)) = decoded else {
         panic!("not commands");
     };
-    let offset = encoded.len() - decoded.0.len();
-    assert_eq!(decoded.0.as_ptr(), encoded[offset..].as_ptr());
+    let offset = encoded.len() - decoded.len();
+    assert_eq!(decoded.as_ptr(), encoded[offset..].as_ptr());
 }
 
 #[test]
@@ -170,7 +191,7 @@ pub(super) fn payloads() -> impl Strategy<Value = EntryPayload> {
     prop_oneof![
         Just(EntryPayload::Blank),
         collection::vec(any::<u8>(), 0..200)
-            .prop_map(|bytes| EntryPayload::Normal(Commands(bytes.into()))),
+            .prop_map(|bytes| EntryPayload::Normal(Content::Commands(bytes.into()))),
         memberships().prop_map(EntryPayload::Membership),
     ]
 }

@@ -16,7 +16,7 @@ use crate::{
     config::CheckpointThread,
     state_machine::StateMachine,
     testing::{Ledger, LogDisk},
-    types::Commands,
+    types::Content,
 };
 
 const GROUP: GroupId = GroupId(9);
@@ -39,7 +39,12 @@ impl StoreBuilder<TypeConfig, LogStore, StateMachine, (TempDir, Wal)> for Builde
         config.segment_bytes = 64 << 10;
         let wal = Wal::open(config, identity, (self.files)()).expect("a new log");
         let faults = Faults::new(GROUP, Arc::new(|_, _| ()));
-        let log = LogStore::new(wal.group(GROUP), Solo::default(), faults.clone());
+        let log = LogStore::new(
+            wal.group(GROUP),
+            Solo::default(),
+            Matched::default(),
+            faults.clone(),
+        );
         let ledger = Ledger::unordered().machine();
         let machine = StateMachine::new(ledger, log.clone(), CheckpointThread::Caller, faults);
         Ok(((dir, wal), log, machine.expect("a new ledger")))
@@ -65,7 +70,7 @@ async fn keeps_the_contract_on_a_simulated_disk() {
 }
 
 fn entry(term: u64, index: u64) -> Entry {
-    let commands = Commands(Bytes::from(format!("{term}.{index}")));
+    let commands = Content::Commands(Bytes::from(format!("{term}.{index}")));
     Entry::new(
         LogId::new_term_index(term, index),
         EntryPayload::Normal(commands),
@@ -81,7 +86,12 @@ fn open(disk: &LogDisk) -> (LogStore, Arc<Mutex<Option<String>>>) {
         Arc::new(move |_, fault| *reported.lock() = Some(fault.to_string())),
     );
     (
-        LogStore::new(disk.open(GROUP), Solo::default(), faults),
+        LogStore::new(
+            disk.open(GROUP),
+            Solo::default(),
+            Matched::default(),
+            faults,
+        ),
         fault,
     )
 }

@@ -172,7 +172,7 @@ impl Peer for Link {
         request: VoteRequest<TypeConfig>,
         _patience: Duration,
     ) -> Answer<'_, VoteResponse<TypeConfig>> {
-        Box::pin(self.call(async |peer| peer.raft.vote(request).await))
+        Box::pin(self.call(async |peer| peer.guard.vote(&peer.raft, request).await))
     }
 
     fn pre_vote(
@@ -180,7 +180,7 @@ impl Peer for Link {
         request: VoteRequest<TypeConfig>,
         _patience: Duration,
     ) -> Answer<'_, VoteResponse<TypeConfig>> {
-        Box::pin(self.call(async |peer| peer.raft.pre_vote(request).await))
+        Box::pin(self.call(async |peer| peer.guard.pre_vote(&peer.raft, request).await))
     }
 
     fn snapshot(
@@ -207,6 +207,10 @@ impl Peer for Link {
         request: TransferLeaderRequest<TypeConfig>,
         _patience: Duration,
     ) -> Answer<'_, TransferLeaderResponse<TypeConfig>> {
-        Box::pin(self.call(async |peer| peer.raft.handle_transfer_leader(request).await))
+        let to = self.to;
+        Box::pin(self.call(async move |peer| {
+            let Attached { raft, guard, .. } = peer;
+            guard.transfer_leader(to, &raft, request).await
+        }))
     }
 }

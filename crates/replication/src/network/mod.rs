@@ -4,9 +4,11 @@
 //! [`InProcess`] for nodes that share a process, [`Network::remote`] for all others.
 
 mod in_process;
+mod matched;
 mod none;
 mod peer;
 mod remote;
+mod succession;
 
 use std::{any::Any, fmt, sync::Arc};
 
@@ -15,10 +17,12 @@ use longhaul_wal::GroupId;
 use openraft::network::RaftNetworkFactory;
 
 pub use self::in_process::InProcess;
+pub(crate) use self::matched::Matched;
 pub(crate) use self::peer::{Peer, Responses, unreachable};
 pub use self::remote::RemoteConfig;
 use self::{peer::PeerClient, remote::Remote};
 use crate::{
+    guard::Guard,
     machine::Staging,
     types::{NodeId, Raft, TypeConfig},
 };
@@ -46,11 +50,12 @@ impl Network {
     }
 
     /// What the library asks for connections of one replica.
-    pub(crate) fn of(&self, group: GroupId, node: NodeId) -> Connections {
+    pub(crate) fn of(&self, group: GroupId, node: NodeId, matched: Matched) -> Connections {
         Connections {
             peers: self.0.clone(),
             group,
             node,
+            matched,
         }
     }
 
@@ -78,12 +83,17 @@ pub(crate) trait Peers: Send + Sync + 'static {
 #[derive(Clone)]
 pub(crate) struct Attached {
     pub(crate) raft: Raft,
+    pub(crate) guard: Guard,
     pub(crate) staging: Arc<dyn Staging>,
 }
 
 impl Attached {
-    pub(crate) fn new(raft: Raft, staging: Arc<dyn Staging>) -> Self {
-        Self { raft, staging }
+    pub(crate) fn new(raft: Raft, guard: Guard, staging: Arc<dyn Staging>) -> Self {
+        Self {
+            raft,
+            guard,
+            staging,
+        }
     }
 }
 
@@ -95,12 +105,17 @@ pub(crate) struct Connections {
     peers: Arc<dyn Peers>,
     group: GroupId,
     node: NodeId,
+    matched: Matched,
 }
 
 impl RaftNetworkFactory<TypeConfig> for Connections {
     type Network = PeerClient;
 
     async fn new_client(&mut self, target: NodeId, _node: &()) -> PeerClient {
-        PeerClient(self.peers.connect(self.group, self.node, target))
+        PeerClient {
+            target,
+            peer: self.peers.connect(self.group, self.node, target),
+            matched: self.matched.clone(),
+        }
     }
 }

@@ -20,9 +20,10 @@ use openraft::{
     type_config::alias::SnapshotOf,
 };
 
+use super::Matched;
 use crate::{
     machine::SnapshotContent,
-    types::{TypeConfig, Vote},
+    types::{NodeId, TypeConfig, Vote},
 };
 
 pub(crate) type Answer<'a, T> = BoxFuture<'a, Result<T, RPCError<TypeConfig>>>;
@@ -68,7 +69,11 @@ pub(crate) fn unreachable(reason: impl ToString) -> RPCError<TypeConfig> {
 }
 
 /// A [`Peer`] as the library wants it.
-pub(crate) struct PeerClient(pub(crate) Box<dyn Peer>);
+pub(crate) struct PeerClient {
+    pub(crate) target: NodeId,
+    pub(crate) peer: Box<dyn Peer>,
+    pub(crate) matched: Matched,
+}
 
 impl NetBackoff<TypeConfig> for PeerClient {
     fn backoff(&self) -> Option<Backoff> {
@@ -90,12 +95,13 @@ impl NetStreamAppend<TypeConfig> for PeerClient {
             // connection that failed without asking for one would be tried again at once, for ever.
             match requests.next().await {
                 Some(first) => {
-                    self.0
-                        .append(
-                            Box::pin(stream::once(future::ready(first)).chain(requests)),
-                            option.soft_ttl(),
-                        )
-                        .await
+                    let term = first.vote.leader_id().term;
+                    let requests = stream::once(future::ready(first)).chain(requests);
+                    let patience = option.soft_ttl();
+                    let answers = self.peer.append(Box::pin(requests), patience).await?;
+                    let (matched, target) = (self.matched.clone(), self.target);
+                    let checked = answers.map(move |answer| matched.check(target, term, answer?));
+                    Ok(Box::pin(checked) as Responses<'s>)
                 }
                 None => Ok(Box::pin(stream::empty()) as Responses<'s>),
             }
@@ -109,7 +115,7 @@ impl NetVote<TypeConfig> for PeerClient {
         request: VoteRequest<TypeConfig>,
         option: RPCOption,
     ) -> Result<VoteResponse<TypeConfig>, RPCError<TypeConfig>> {
-        self.0.vote(request, option.soft_ttl()).await
+        self.peer.vote(request, option.soft_ttl()).await
     }
 
     async fn pre_vote(
@@ -117,7 +123,7 @@ impl NetVote<TypeConfig> for PeerClient {
         request: VoteRequest<TypeConfig>,
         option: RPCOption,
     ) -> Result<VoteResponse<TypeConfig>, RPCError<TypeConfig>> {
-        self.0.pre_vote(request, option.soft_ttl()).await
+        self.peer.pre_vote(request, option.soft_ttl()).await
     }
 }
 
@@ -131,8 +137,16 @@ impl NetSnapshot<TypeConfig> for PeerClient {
         cancel: impl Future<Output = ReplicationClosed> + OptionalSend + 'static,
         option: RPCOption,
     ) -> Result<SnapshotResponse<TypeConfig>, StreamingError<TypeConfig>> {
+        let last = snapshot.meta.last_log_id;
         tokio::select! {
-            sent = self.0.snapshot(vote, snapshot, option.hard_ttl()) => Ok(sent?),
+            sent = self.peer.snapshot(vote, snapshot, option.hard_ttl()) => {
+                let sent = sent?;
+                if sent.vote == vote {
+                    let term = vote.leader_id().term;
+                    self.matched.note_installed(self.target, term, last);
+                }
+                Ok(sent)
+            }
             closed = cancel => Err(StreamingError::Closed(closed)),
         }
     }
@@ -144,6 +158,6 @@ impl NetTransferLeader<TypeConfig> for PeerClient {
         request: TransferLeaderRequest<TypeConfig>,
         option: RPCOption,
     ) -> Result<TransferLeaderResponse<TypeConfig>, RPCError<TypeConfig>> {
-        self.0.transfer_leader(request, option.soft_ttl()).await
+        self.peer.transfer_leader(request, option.soft_ttl()).await
     }
 }

@@ -106,11 +106,49 @@ pub(super) static SECTIONS: [Section; 11] = [
     },
     Section {
         name: "cluster",
-        doc: "What is fixed when the data directory is created.",
-        keys: &[key!(
-            cluster.partitions,
-            "Into how many partitions instances are divided: a power of two from 1 to 1024. A directory keeps the number it was created with."
-        )],
+        doc: "This node as one of several; see docs/operations.md. A node without peers is a cluster of its own.",
+        keys: &[
+            key!(
+                cluster.partitions,
+                "Into how many partitions instances are divided: a power of two from 1 to 1024. A cluster keeps the number it was formed with."
+            ),
+            key!(
+                cluster.replicas,
+                "On how many nodes each partition is kept: 1, 3 or 5. A cluster keeps the number it was formed with."
+            ),
+            key!(
+                cluster.name,
+                "By which people and other nodes call this node; empty for the name of the host."
+            ),
+            key!(
+                cluster.peers,
+                "The first nodes, this one among them, each as `name=host:port` with its port for other nodes; the same list on all of them. The cluster is formed once all of them are there; a node that comes later joins through any of them. In the environment, separated by commas."
+            ),
+            key!(
+                cluster.zone,
+                "What this node shares with others that fail with it, such as a rack; replicas of a partition are kept apart."
+            ),
+            key!(
+                cluster.advertise,
+                "Where other nodes find this one; empty for its address in `cluster.peers`, or else `listen.peers`."
+            ),
+            key!(
+                cluster.plaintext,
+                "Whether nodes may talk in plain text over a network; whoever reaches the port can then become a member. On this machine alone they always may."
+            ),
+            key!(
+                cluster.election_timeout,
+                "A partition whose leader has been silent for so long elects another one; from 300ms to 30s, the same on all nodes. A leader is heard of five times as often, so a short time costs idle nodes a little, and machines that stall for as long get other leaders for nothing."
+            ),
+            key!(
+                cluster.replace_after,
+                "When a node is away for so long, its replicas are made anew on others, if there are enough."
+            ),
+            key!(
+                cluster.tls,
+                "Certificates between nodes, `{ certificate = \"…\", key = \"…\", authorities = \"…\", name = \"…\" }`, PEM files and the DNS name in them; `{node}` in the name stands for the id of the node. `off` for plain text. In the environment: `certificate=…,key=…,authorities=…,name=…`."
+            ),
+        ],
     },
     Section {
         name: "listen",
@@ -124,6 +162,10 @@ pub(super) static SECTIONS: [Section; 11] = [
             key!(
                 listen.metrics,
                 "`/healthz`, `/readyz` and `/metrics` on a port of their own; `off` for none."
+            ),
+            key!(
+                listen.peers,
+                "Other nodes; `off` for a node that stays alone."
             ),
         ],
     },

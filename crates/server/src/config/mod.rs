@@ -6,6 +6,7 @@
 //!
 //! Each key has one row in `keys.rs`; reading, printing, the default file and the reference page come from it.
 
+mod cluster;
 mod document;
 mod keys;
 mod problem;
@@ -24,6 +25,7 @@ use longhaul_types::HubName;
 
 use crate::listen::{ListenAddress, OptionalAddress};
 
+pub use cluster::{Cluster, Label, OptionalPlace, OptionalTls, Peer, Tls};
 pub use document::{default_file, reference_page};
 pub use problem::{ConfigError, Problem};
 pub use retention::{Age, HubAges, OwnAge, Retention};
@@ -67,13 +69,6 @@ pub struct Node {
     pub shutdown_grace: Duration,
 }
 
-/// What is fixed when the data directory is created.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Cluster {
-    /// Into how many partitions instances are divided.
-    pub partitions: u32,
-}
-
 /// Addresses.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listen {
@@ -83,6 +78,8 @@ pub struct Listen {
     pub dashboard: OptionalAddress,
     /// Health and metrics over HTTP once more, for a port of their own.
     pub metrics: OptionalAddress,
+    /// Other nodes.
+    pub peers: OptionalAddress,
 }
 
 /// Task hubs.
@@ -204,6 +201,13 @@ pub struct Telemetry {
     pub trace_percent: u32,
 }
 
+/// Whether an environment variable would be read as a setting.
+#[must_use]
+pub fn is_ours(variable: &str) -> bool {
+    variable.starts_with(keys::VARIABLE_PREFIX)
+        || keys::ALIASES.iter().any(|(name, _)| *name == variable)
+}
+
 impl Config {
     /// The defaults of `longhaul server`.
     #[must_use]
@@ -213,11 +217,12 @@ impl Config {
                 data_dir: "longhaul-data".into(),
                 shutdown_grace: Duration::from_secs(5),
             },
-            cluster: Cluster { partitions: 8 },
+            cluster: Cluster::default(),
             listen: Listen {
                 grpc: ListenAddress::localhost(8080),
                 dashboard: OptionalAddress::On(ListenAddress::localhost(8082)),
                 metrics: OptionalAddress::On(ListenAddress::localhost(9090)),
+                peers: OptionalAddress::Off,
             },
             hubs: Hubs {
                 create: vec![HubName::parse("default").expect("a valid name")],
@@ -284,6 +289,29 @@ impl Config {
                 trace_percent: 100,
             },
         }
+    }
+
+    /// By which people and other nodes call this node.
+    #[must_use]
+    pub fn node_name(&self) -> String {
+        self.cluster.name.0.clone().unwrap_or_else(|| {
+            let host = rustix::system::uname();
+            host.nodename().to_string_lossy().into_owned()
+        })
+    }
+
+    /// Where to listen for other nodes: as it says, or as the list of peers has it.
+    #[must_use]
+    pub fn peers_address(&self) -> Option<ListenAddress> {
+        let listed = || self.listed().map(|peer| peer.address.clone());
+        self.listen.peers.as_ref().cloned().or_else(listed)
+    }
+
+    /// This node in the list of peers.
+    #[must_use]
+    pub fn listed(&self) -> Option<&Peer> {
+        let name = self.node_name();
+        self.cluster.peers.iter().find(|peer| peer.name == name)
     }
 
     /// The defaults of `longhaul dev`: any task hub, made and deleted by anyone, few partitions, no metrics port, logs to read.

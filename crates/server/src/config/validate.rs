@@ -7,11 +7,13 @@ use longhaul_types::PartitionCount;
 use super::problem::Problem;
 use super::retention::AGE_MAX;
 use super::value::ByteCount;
-use super::{Age, Config, Origin};
+use super::{Age, Config, Origin, Peer};
 
 /// A node must end within 10 s; the rest is for the last checkpoint.
 pub const SHUTDOWN_GRACE_MAX: Duration = Duration::from_secs(8);
 
+const ELECTION_TIMEOUT: std::ops::RangeInclusive<Duration> =
+    Duration::from_millis(300)..=Duration::from_secs(30);
 const CHECKPOINT_INTERVAL_MAX: Duration = Duration::from_secs(10);
 const SECTOR: ByteCount = ByteCount(512);
 const SEGMENT_SIZE_MIN: ByteCount = ByteCount::kib(8);
@@ -61,11 +63,61 @@ pub(super) fn problems<'a>(
         ),
     );
 
+    let replicas = config.cluster.replicas;
+    must(
+        matches!(replicas, 1 | 3 | 5),
+        format!(
+            "{} is {replicas}, but must be 1, 3 or 5",
+            at("cluster.replicas")
+        ),
+    );
+    let election_timeout = config.cluster.election_timeout;
+    must(
+        ELECTION_TIMEOUT.contains(&election_timeout),
+        format!(
+            "{} is {election_timeout:?}, but must be from {:?} to {:?}",
+            at("cluster.election_timeout"),
+            ELECTION_TIMEOUT.start(),
+            ELECTION_TIMEOUT.end()
+        ),
+    );
+    let peers = &config.cluster.peers;
+    for (nth, peer) in peers.iter().enumerate() {
+        let same = |other: &&Peer| other.name == peer.name || other.address == peer.address;
+        if let Some(other) = peers[..nth].iter().find(same) {
+            must(
+                false,
+                format!(
+                    "{} has {other} and {peer}, but names and addresses must differ",
+                    at("cluster.peers")
+                ),
+            );
+        }
+    }
+    let listed = config.cluster.name.0.as_ref().is_none_or(|name| {
+        peers.iter().any(|peer| peer.name == *name) || config.listen.peers.as_ref().is_some()
+    });
+    must(
+        peers.is_empty() || listed,
+        format!(
+            "{} does not list this node, so {} must say where it listens for other nodes",
+            at("cluster.peers"),
+            at("listen.peers")
+        ),
+    );
+
     let listen = &config.listen;
-    let grpc = ("listen.grpc", Some(&listen.grpc));
-    let dashboard = ("listen.dashboard", listen.dashboard.as_ref());
-    let metrics = ("listen.metrics", listen.metrics.as_ref());
-    for (one, other) in [(grpc, dashboard), (grpc, metrics), (dashboard, metrics)] {
+    let addresses = [
+        ("listen.grpc", Some(&listen.grpc)),
+        ("listen.dashboard", listen.dashboard.as_ref()),
+        ("listen.metrics", listen.metrics.as_ref()),
+        ("listen.peers", listen.peers.as_ref()),
+    ];
+    let pairs = (1..addresses.len()).flat_map(|nth| {
+        let earlier = addresses[..nth].iter();
+        earlier.map(move |one| (*one, addresses[nth]))
+    });
+    for (one, other) in pairs {
         let same = one
             .1
             .zip(other.1)

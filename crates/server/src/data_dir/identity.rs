@@ -1,31 +1,40 @@
-//! Whose data it is: `identity.json`, written once when a directory is first used.
+//! Whose data it is: `identity.json`.
 
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use longhaul_types::PartitionCount;
+use longhaul_types::NodeId;
 use serde::{Deserialize, Serialize};
 
 use super::durable_file::{self, FileError, Sync};
 
 /// Layout of a data directory. A change that older releases cannot read gets a new number.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 
 const FILE_NAME: &str = "identity.json";
 
-/// Which node of which cluster owns a directory, and what was fixed when it was created.
+/// Which node of which cluster owns a directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity {
-    /// The cluster.
-    pub cluster_id: [u8; 16],
-    /// The node, never reused within its cluster.
-    pub node_id: u64,
-    /// Into how many partitions the cluster's instances are divided.
-    pub partitions: PartitionCount,
+    /// Drawn when the directory was first used; tells it from every other one.
+    pub directory: [u8; 16],
+    /// As which node it belongs to which cluster; `None` before it does.
+    pub membership: Option<Membership>,
+    /// How many times a node was started on it.
+    pub incarnation: u64,
     /// When the directory was first used, in UTC.
     pub created: String,
     /// Whether the write-ahead log was opened once, so that its absence is a loss.
     pub has_log: bool,
+}
+
+/// A node's place in its cluster. Once given, it never changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Membership {
+    /// The cluster.
+    pub cluster_id: [u8; 16],
+    /// The node, never reused within its cluster.
+    pub node: NodeId,
 }
 
 /// Why a directory's identity cannot be used.
@@ -61,9 +70,10 @@ pub enum IdentityError {
 #[serde(deny_unknown_fields)]
 struct Record {
     format: u32,
-    cluster_id: String,
-    node_id: u64,
-    partitions: u16,
+    directory: String,
+    cluster_id: Option<String>,
+    node_id: Option<u64>,
+    incarnation: u64,
     created: String,
     has_log: bool,
 }
@@ -74,25 +84,15 @@ struct FormatOnly {
 }
 
 impl Identity {
-    /// A new cluster of one node.
-    pub(super) fn create(
-        cluster_id: [u8; 16],
-        partitions: PartitionCount,
-        now: SystemTime,
-    ) -> Self {
+    /// Of a directory that belongs to nobody yet.
+    pub(super) fn create(directory: [u8; 16], now: SystemTime) -> Self {
         Self {
-            cluster_id,
-            node_id: 1,
-            partitions,
+            directory,
+            membership: None,
+            incarnation: 0,
             created: humantime::format_rfc3339_seconds(now).to_string(),
             has_log: false,
         }
-    }
-
-    /// The cluster, as people see it: 32 hex digits.
-    #[must_use]
-    pub fn cluster_hex(&self) -> String {
-        format!("{:032x}", u128::from_be_bytes(self.cluster_id))
     }
 
     /// The identity of `dir`; `None` if it has none yet.
@@ -115,16 +115,21 @@ impl Identity {
         }
         let record: Record =
             serde_json::from_slice(&content).map_err(|error| damaged(error.to_string()))?;
-        let cluster_id = (record.cluster_id.len() == 32)
-            .then(|| u128::from_str_radix(&record.cluster_id, 16).ok())
-            .flatten()
-            .ok_or_else(|| damaged("cluster_id is not 32 hex digits".to_owned()))?;
-        let partitions = PartitionCount::new(record.partitions)
-            .ok_or_else(|| damaged("partitions is not a power of two".to_owned()))?;
+        let id = |text: &str, name: &str| {
+            from_hex(text).ok_or_else(|| damaged(format!("{name} is not 32 hex digits")))
+        };
+        let membership = match (&record.cluster_id, record.node_id) {
+            (None, None) => None,
+            (Some(cluster), Some(node)) => Some(Membership {
+                cluster_id: id(cluster, "cluster_id")?,
+                node: NodeId(node),
+            }),
+            _ => return Err(damaged("cluster_id and node_id belong together".to_owned())),
+        };
         Ok(Some(Self {
-            cluster_id: cluster_id.to_be_bytes(),
-            node_id: record.node_id,
-            partitions,
+            directory: id(&record.directory, "directory")?,
+            membership,
+            incarnation: record.incarnation,
             created: record.created,
             has_log: record.has_log,
         }))
@@ -134,9 +139,10 @@ impl Identity {
     pub(super) fn write(&self, dir: &Path, sync: Sync) -> Result<(), FileError> {
         let record = Record {
             format: FORMAT,
-            cluster_id: self.cluster_hex(),
-            node_id: self.node_id,
-            partitions: self.partitions.get(),
+            directory: hex(&self.directory),
+            cluster_id: self.membership.map(|it| hex(&it.cluster_id)),
+            node_id: self.membership.map(|it| it.node.0),
+            incarnation: self.incarnation,
             created: self.created.clone(),
             has_log: self.has_log,
         };
@@ -145,4 +151,16 @@ impl Identity {
         content.push(b'\n');
         durable_file::replace(&dir.join(FILE_NAME), &content, sync)
     }
+}
+
+/// An id as people see it: 32 hex digits.
+#[must_use]
+pub fn hex(id: &[u8; 16]) -> String {
+    format!("{:032x}", u128::from_be_bytes(*id))
+}
+
+fn from_hex(text: &str) -> Option<[u8; 16]> {
+    let digits = text.len() == 32 && text.bytes().all(|digit| digit.is_ascii_hexdigit());
+    let id = u128::from_str_radix(text, 16).ok().filter(|_| digits)?;
+    Some(id.to_be_bytes())
 }

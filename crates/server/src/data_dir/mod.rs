@@ -3,20 +3,18 @@
 //! ```text
 //! longhaul-data/
 //!   LOCK            held while a process uses the directory; its process id
-//!   identity.json   format, cluster and node, number of partitions
-//!   secrets.json    what only this cluster knows: the key of its tokens
-//!   hubs.json       task hubs and their ids
+//!   identity.json   format, this directory's id, cluster and node, how often it was started
+//!   founding.json   what this node founds its cluster with, on the node that does
+//!   catalog         this node's copy of what all nodes agree on: members, placement, task hubs, the key of tokens
 //!   wal/            the write-ahead log       wal.watermark   how long it must at least be
 //!   state/          the state of instances, as of the last checkpoint
 //! ```
 //!
-//! Losing a part of it is noticed; nothing here repairs anything. Only lost secrets are made again, since all they cost
-//! is that tokens given out before are stale.
+//! Losing a part of it is noticed; nothing here repairs anything.
 
 pub(crate) mod durable_file;
 mod identity;
 mod lock;
-mod secrets;
 
 #[cfg(test)]
 mod tests;
@@ -26,24 +24,21 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use longhaul_types::PartitionCount;
+use longhaul_types::NodeId;
 use tempfile::TempDir;
 
 pub use durable_file::{FileError, Sync};
-pub use identity::{FORMAT, Identity, IdentityError};
+pub use identity::{FORMAT, Identity, IdentityError, Membership, hex};
 pub use lock::LockError;
-pub use secrets::SecretsError;
 
 use durable_file::{failed, sync_directory_of};
 use lock::DirLock;
-use secrets::Secrets;
 
 /// A directory in use by this process; dropping it lets others use it, and deletes it if it is ephemeral.
 #[derive(Debug)]
 pub struct DataDir {
     path: PathBuf,
     identity: Identity,
-    secrets: Secrets,
     sync: Sync,
     /// Before the directory itself, so that it is dropped first.
     _lock: DirLock,
@@ -62,9 +57,6 @@ pub enum OpenError {
     /// It does not say whose it is.
     #[error(transparent)]
     Identity(#[from] IdentityError),
-    /// Its secrets cannot be read.
-    #[error(transparent)]
-    Secrets(#[from] SecretsError),
     /// Data without an identity.
     #[error(
         "{dir} holds {found} but no identity.json, so nothing tells whose data it is; restore the file, or choose another data directory with --data"
@@ -75,38 +67,25 @@ pub enum OpenError {
         /// What was found in it.
         found: &'static str,
     },
-    /// Created with another number of partitions than was asked for.
+    /// It belongs to another cluster, or to it as another node, than it is to.
     #[error(
-        "{dir} was created with {created} partitions, but {asked_by} asks for {asked}; the number never changes, so drop the setting or choose another data directory"
+        "{dir} belongs to node {node} of cluster {cluster}, and cannot become another one's; choose another data directory with --data"
     )]
-    Partitions {
+    Taken {
         /// The directory.
         dir: PathBuf,
-        /// How many it has.
-        created: u16,
-        /// How many were asked for.
-        asked: u16,
-        /// Where.
-        asked_by: String,
+        /// Whose it is.
+        node: NodeId,
+        /// Of which cluster.
+        cluster: String,
     },
 }
 
-/// How many partitions a new directory gets, and whether an old one must have as many.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PartitionsWanted {
-    /// For a new directory.
-    pub count: PartitionCount,
-    /// Who insists on that number; a default does not.
-    pub insisted_by: Option<String>,
-}
-
 /// What a new directory is given.
-#[derive(Clone, Copy)]
+#[derive(Debug, Clone, Copy)]
 pub struct Fresh {
-    /// For its identity.
-    pub cluster_id: [u8; 16],
-    /// For its secrets, if it has none.
-    pub token_key: [u8; 32],
+    /// Its id.
+    pub directory: [u8; 16],
     /// When it is first used.
     pub now: SystemTime,
 }
@@ -116,7 +95,7 @@ impl DataDir {
     ///
     /// # Errors
     /// It is in use, not ours, of another format, or damaged: see [`OpenError`].
-    pub fn open(path: &Path, wanted: &PartitionsWanted, fresh: Fresh) -> Result<Self, OpenError> {
+    pub fn open(path: &Path, fresh: Fresh) -> Result<Self, OpenError> {
         if !path.exists() {
             fs::DirBuilder::new()
                 .recursive(true)
@@ -127,58 +106,40 @@ impl DataDir {
         }
         // Messages should name a place that means the same from anywhere.
         let path = path.canonicalize().map_err(failed("find", path))?;
-        Self::open_in(path, wanted, fresh, Sync::Always, None)
+        Self::open_in(path, fresh, Sync::Always, None)
     }
 
     /// A new directory among the temporary files, deleted in the end, in which nothing is synced.
     ///
     /// # Errors
     /// It cannot be created.
-    pub fn ephemeral(wanted: &PartitionsWanted, fresh: Fresh) -> Result<Self, OpenError> {
+    pub fn ephemeral(fresh: Fresh) -> Result<Self, OpenError> {
         let dir = tempfile::Builder::new().prefix("longhaul-").tempdir();
         let dir = dir.map_err(failed("create a directory in", &std::env::temp_dir()))?;
         let path = dir.path().to_owned();
-        Self::open_in(path, wanted, fresh, Sync::Never, Some(dir))
+        Self::open_in(path, fresh, Sync::Never, Some(dir))
     }
 
     fn open_in(
         path: PathBuf,
-        wanted: &PartitionsWanted,
         fresh: Fresh,
         sync: Sync,
         ephemeral: Option<TempDir>,
     ) -> Result<Self, OpenError> {
         let lock = DirLock::take(&path)?;
-        let identity = match Identity::read(&path)? {
-            Some(identity) => {
-                check_partitions(&path, &identity, wanted)?;
-                identity
-            }
+        let mut identity = match Identity::read(&path)? {
+            Some(identity) => identity,
             None => {
                 check_empty(&path)?;
-                let identity = Identity::create(fresh.cluster_id, wanted.count, fresh.now);
-                identity.write(&path, sync)?;
-                identity
+                Identity::create(fresh.directory, fresh.now)
             }
         };
-        let secrets = match Secrets::read(&path)? {
-            Some(secrets) => secrets,
-            None => {
-                if identity.has_log {
-                    tracing::warn!(
-                        directory = %path.display(),
-                        "no secrets.json: a new one is made, and tokens that were given out before are stale"
-                    );
-                }
-                let secrets = Secrets::new(fresh.token_key);
-                secrets.write(&path, sync)?;
-                secrets
-            }
-        };
+        // Written before anybody is told of it: no two starts have the same number.
+        identity.incarnation += 1;
+        identity.write(&path, sync)?;
         Ok(Self {
             path,
             identity,
-            secrets,
             sync,
             _lock: lock,
             _ephemeral: ephemeral,
@@ -191,10 +152,20 @@ impl DataDir {
         &self.identity
     }
 
-    /// The key of the tokens that this cluster gives out. Never to be logged or shown.
-    #[must_use]
-    pub fn token_key(&self) -> [u8; 32] {
-        self.secrets.token_key()
+    /// Makes the directory that of a node, for good. Does nothing if it is that node's already.
+    ///
+    /// # Errors
+    /// It is another one's, or the note cannot be written.
+    pub fn become_member(&mut self, membership: Membership) -> Result<(), OpenError> {
+        match self.identity.membership {
+            Some(known) if known == membership => Ok(()),
+            Some(known) => Err(OpenError::Taken {
+                dir: self.path.clone(),
+                node: known.node,
+                cluster: hex(&known.cluster_id),
+            }),
+            None => Ok(self.change(|identity| identity.membership = Some(membership))?),
+        }
     }
 
     /// Notes that the write-ahead log exists: from now on, its absence is a loss.
@@ -205,10 +176,12 @@ impl DataDir {
         if self.identity.has_log {
             return Ok(());
         }
-        let identity = Identity {
-            has_log: true,
-            ..self.identity.clone()
-        };
+        self.change(|identity| identity.has_log = true)
+    }
+
+    fn change(&mut self, change: impl FnOnce(&mut Identity)) -> Result<(), FileError> {
+        let mut identity = self.identity.clone();
+        change(&mut identity);
         identity.write(&self.path, self.sync)?;
         self.identity = identity;
         Ok(())
@@ -226,10 +199,16 @@ impl DataDir {
         &self.path
     }
 
-    /// The file of task hubs.
+    /// What this node founds its cluster with.
     #[must_use]
-    pub fn hubs_file(&self) -> PathBuf {
-        self.path.join("hubs.json")
+    pub fn founding_file(&self) -> PathBuf {
+        self.path.join("founding.json")
+    }
+
+    /// This node's copy of the catalog.
+    #[must_use]
+    pub fn catalog_file(&self) -> PathBuf {
+        self.path.join("catalog")
     }
 
     /// The directory of the write-ahead log.
@@ -245,25 +224,9 @@ impl DataDir {
     }
 }
 
-fn check_partitions(
-    dir: &Path,
-    identity: &Identity,
-    wanted: &PartitionsWanted,
-) -> Result<(), OpenError> {
-    match &wanted.insisted_by {
-        Some(asked_by) if identity.partitions != wanted.count => Err(OpenError::Partitions {
-            dir: dir.to_owned(),
-            created: identity.partitions.get(),
-            asked: wanted.count.get(),
-            asked_by: asked_by.clone(),
-        }),
-        _ => Ok(()),
-    }
-}
-
 /// Whatever else lies around may stay: volumes come with directories of their own.
 fn check_empty(dir: &Path) -> Result<(), OpenError> {
-    let ours = ["wal", "wal.watermark", "state", "hubs.json", "secrets.json"];
+    let ours = ["wal", "wal.watermark", "state", "catalog"];
     match ours.into_iter().find(|name| dir.join(name).exists()) {
         Some(found) => Err(OpenError::Orphaned {
             dir: dir.to_owned(),

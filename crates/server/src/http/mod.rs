@@ -18,7 +18,7 @@ use crate::readiness::Readiness;
 use crate::telemetry::gauges::NodeGauges;
 use crate::telemetry::metrics::MetricsPage;
 
-pub use page::About;
+pub use page::{About, Formed};
 
 /// What the pages show.
 #[derive(Debug, Clone)]

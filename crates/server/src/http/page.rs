@@ -1,6 +1,7 @@
 //! The status page: what this process is and how to connect to it.
 
 use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
 
 /// What a person who finds this node wants to know.
 #[derive(Debug, Clone)]
@@ -9,7 +10,14 @@ pub struct About {
     pub connection_string: String,
     /// Where the data is; `None` if it is deleted in the end.
     pub data_dir: Option<PathBuf>,
-    /// Whose it is.
+    /// Its cluster, once there is one.
+    pub formed: Arc<OnceLock<Formed>>,
+}
+
+/// What is fixed when a cluster is formed.
+#[derive(Debug, Clone)]
+pub struct Formed {
+    /// Its id.
     pub cluster: String,
     /// Into how many partitions instances are divided.
     pub partitions: u16,
@@ -23,6 +31,16 @@ impl About {
             Some(dir) => escaped(&dir.display().to_string()),
             None => "deleted when the process ends".to_owned(),
         };
+        let formed = match self.formed.get() {
+            Some(Formed {
+                cluster,
+                partitions,
+            }) => format!(
+                "<dt>Cluster</dt><dd><code>{}</code></dd>\n<dt>Partitions</dt><dd>{partitions}</dd>\n",
+                escaped(cluster)
+            ),
+            None => "<dt>Cluster</dt><dd>waits for its other nodes</dd>\n".to_owned(),
+        };
         format!(
             "<!doctype html>\n\
              <html lang=\"en\">\n\
@@ -33,16 +51,13 @@ impl About {
              <dl>\n\
              <dt>Connection string</dt><dd><code>{connection_string}</code></dd>\n\
              <dt>Data</dt><dd><code>{data}</code></dd>\n\
-             <dt>Cluster</dt><dd><code>{cluster}</code></dd>\n\
-             <dt>Partitions</dt><dd>{partitions}</dd>\n\
+             {formed}\
              </dl>\n\
              <p><a href=\"/metrics\">Metrics</a> · <a href=\"/healthz\">Liveness</a> · <a href=\"/readyz\">Readiness</a></p>\n\
              </body>\n\
              </html>\n",
             version = env!("CARGO_PKG_VERSION"),
             connection_string = escaped(&self.connection_string),
-            cluster = escaped(&self.cluster),
-            partitions = self.partitions,
         )
     }
 }
@@ -64,10 +79,15 @@ mod tests {
             connection_string: "Endpoint=http://localhost:8080;TaskHub=default;Authentication=None"
                 .to_owned(),
             data_dir: Some("/a/<script>&\"".into()),
+            formed: Arc::default(),
+        };
+        assert!(about.page(false).contains("waits for its other nodes"));
+        about.formed.get_or_init(|| Formed {
             cluster: "c1".repeat(16),
             partitions: 4,
-        };
+        });
         let page = about.page(true);
+        assert!(page.contains("c1c1"));
         assert!(page.contains(&about.connection_string));
         assert!(page.contains("/a/&lt;script&gt;&amp;&quot;"));
         assert!(page.contains("is ready"));

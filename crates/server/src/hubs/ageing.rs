@@ -1,10 +1,11 @@
 //! Purges ended instances when their time has come: a pass over every task hub, again and again.
 
+use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use longhaul_partition::{ProposeError, RetentionPolicy};
+use longhaul_partition::RetentionPolicy;
 use longhaul_types::HubId;
 use tokio::sync::watch;
 
@@ -15,9 +16,10 @@ use super::HubRegistry;
 const PASS_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Calls `purge` for every task hub, with the ages that hold then; never returns.
-pub(crate) async fn run<P>(hubs: Arc<HubRegistry>, purge: impl Fn(HubId, RetentionPolicy) -> P)
+pub(crate) async fn run<P, E>(hubs: Arc<HubRegistry>, purge: impl Fn(HubId, RetentionPolicy) -> P)
 where
-    P: Future<Output = Result<u64, ProposeError>>,
+    P: Future<Output = Result<u64, E>>,
+    E: fmt::Display,
 {
     let policies: watch::Receiver<RetentionPolicy> = hubs.retention();
     loop {

@@ -1,16 +1,15 @@
 //! Removes what deleted hubs held, in the background and for as long as it takes.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use longhaul_partition::ProposeError;
 use longhaul_types::HubId;
 use tokio::time::Instant;
 
-use super::{HubRegistry, RegistryError};
-use crate::fault::FaultHandler;
+use super::HubRegistry;
 
 /// Between a failed attempt and the next one, at first and at most.
 const PAUSE_MIN: Duration = Duration::from_millis(100);
@@ -29,19 +28,31 @@ struct Attempt {
     pause: Duration,
 }
 
-/// Removes the content of every doomed hub with `remove`, now and whenever one is deleted. Returns only after a fault.
+/// Between two looks of a node on which it is not to remove anything.
+const BYSTANDER_PAUSE: Duration = Duration::from_secs(2);
+
+/// Removes the content of every doomed hub with `remove`, now and whenever one is deleted, for as long as `is_ours` says
+/// that this node is to; never returns.
 ///
 /// A hub is forgotten once `remove` has succeeded twice. After a failure, or a crash, `remove` is called again for the
 /// whole hub; one that fails does not keep others from being removed.
-pub(crate) async fn run<R>(
+pub(crate) async fn run<R, E>(
     hubs: Arc<HubRegistry>,
-    on_fault: FaultHandler,
+    is_ours: impl Fn() -> bool,
     remove: impl Fn(HubId) -> R,
 ) where
-    R: Future<Output = Result<(), ProposeError>>,
+    R: Future<Output = Result<(), E>>,
+    E: fmt::Display,
 {
     let mut attempts: BTreeMap<HubId, Attempt> = BTreeMap::new();
+    let mut changes = hubs.retention();
     loop {
+        if !is_ours() {
+            attempts.clear();
+            tokio::time::sleep(BYSTANDER_PAUSE).await;
+            continue;
+        }
+        changes.mark_unchanged();
         for hub in hubs.doomed() {
             attempts.entry(hub).or_insert_with(Attempt::first);
         }
@@ -56,19 +67,22 @@ pub(crate) async fn run<R>(
                     tracing::debug!(hub = hub.0, %error, "the content of a deleted task hub is removed later");
                     attempt.failed();
                 }
-                Ok(()) if attempt.emptied => {
-                    attempts.remove(&hub);
-                    if let Err(error) = note_removed(&hubs, hub).await {
-                        return on_fault.raise(&error);
+                Ok(()) if attempt.emptied => match hubs.removed(hub).await {
+                    Ok(()) => {
+                        attempts.remove(&hub);
+                        tracing::info!(hub = hub.0, "the content of a deleted task hub is removed");
                     }
-                    tracing::info!(hub = hub.0, "the content of a deleted task hub is removed");
-                }
+                    Err(error) => {
+                        tracing::debug!(hub = hub.0, %error, "a removal is noted later");
+                        attempt.failed();
+                    }
+                },
                 Ok(()) => attempt.succeeded(),
             }
         }
         let next = attempts.values().map(|attempt| attempt.at).min();
         tokio::select! {
-            () = hubs.doomed_changed() => {}
+            Ok(()) = changes.changed() => {}
             () = until(next) => {}
         }
     }
@@ -103,19 +117,13 @@ async fn until(at: Option<Instant>) {
     }
 }
 
-async fn note_removed(hubs: &Arc<HubRegistry>, hub: HubId) -> Result<(), RegistryError> {
-    let hubs = hubs.clone();
-    let noted = tokio::task::spawn_blocking(move || hubs.removed(hub)).await;
-    noted.expect("a note does not panic")
-}
-
 #[cfg(test)]
 mod tests {
     use parking_lot::Mutex;
     use tokio::task::JoinHandle;
 
     use super::super::Creation;
-    use super::super::testing::{name, new_dir, open};
+    use super::super::testing::{Decided, follow, name};
     use super::*;
 
     /// A removal that fails as often as it was told, and when it was called for which hub.
@@ -143,12 +151,11 @@ mod tests {
                 let fails = called.failures_left > 0;
                 called.failures_left = called.failures_left.saturating_sub(1);
                 std::future::ready(match fails {
-                    true => Err(ProposeError::NotApplied("no leader")),
+                    true => Err("no leader"),
                     false => Ok(()),
                 })
             };
-            let on_fault = FaultHandler::new(|cause| panic!("{cause}"));
-            tokio::spawn(run(hubs.clone(), on_fault, remove))
+            tokio::spawn(run(hubs.clone(), || true, remove))
         }
 
         /// The hubs it was called for, and the time to the last call from the one before.
@@ -162,13 +169,13 @@ mod tests {
         }
     }
 
-    fn hubs(dir: &tempfile::TempDir) -> Arc<HubRegistry> {
-        Arc::new(open(dir, Creation::Explicit).expect("ours"))
+    fn hubs(decided: &Arc<Decided>) -> Arc<HubRegistry> {
+        Arc::new(follow(decided, Creation::Explicit))
     }
 
-    fn doomed(hubs: &HubRegistry, hub: &str) -> HubId {
-        let id = hubs.create(&name(hub)).expect("created");
-        hubs.delete(&name(hub)).expect("deleted");
+    async fn doomed(hubs: &HubRegistry, hub: &str) -> HubId {
+        let id = hubs.create(&name(hub)).await.expect("created");
+        hubs.delete(&name(hub)).await.expect("deleted");
         id
     }
 
@@ -186,9 +193,9 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn deleted_hubs_are_removed_twice_and_then_forgotten() {
-        let dir = new_dir();
-        let hubs = hubs(&dir);
-        let before = doomed(&hubs, "before");
+        let decided = Decided::new();
+        let hubs = hubs(&decided);
+        let before = doomed(&hubs, "before").await;
         let content = Content::default();
         let job = content.start(&hubs);
         settled(&hubs).await;
@@ -196,7 +203,7 @@ mod tests {
         assert_eq!(calls, [before, before]);
         assert!(pause >= LATECOMERS, "{pause:?}");
 
-        let after = doomed(&hubs, "after");
+        let after = doomed(&hubs, "after").await;
         settled(&hubs).await;
         assert_eq!(content.calls().0, [before, before, after, after]);
         job.abort();
@@ -204,9 +211,9 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn removal_that_fails_is_tried_again_ever_more_rarely() {
-        let dir = new_dir();
-        let hubs = hubs(&dir);
-        let hub = doomed(&hubs, "a");
+        let decided = Decided::new();
+        let hubs = hubs(&decided);
+        let hub = doomed(&hubs, "a").await;
         let content = Content::failing(20);
         let job = content.start(&hubs);
         // A node that is stopped goes on after its next start.
@@ -222,30 +229,51 @@ mod tests {
         assert!(job.await.expect_err("aborted").is_cancelled());
         drop(hubs);
 
-        let hubs = self::hubs(&dir);
+        let hubs = self::hubs(&decided);
         assert_eq!(hubs.doomed(), [hub]);
         let job = content.start(&hubs);
         settled(&hubs).await;
         assert_eq!(content.calls().0.len(), 22);
         job.abort();
-        assert!(job.await.expect_err("aborted").is_cancelled());
-        drop(hubs);
-        assert!(self::hubs(&dir).doomed().is_empty());
+        assert!(self::hubs(&decided).doomed().is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn only_one_node_removes() {
+        let decided = Decided::new();
+        let hubs = hubs(&decided);
+        let hub = doomed(&hubs, "a").await;
+        let turn = Arc::new(std::sync::atomic::AtomicBool::new(false));
+        let (ours, content) = (turn.clone(), Content::default());
+        let called = content.clone();
+        let remove = move |hub| {
+            called.0.lock().calls.push((Instant::now(), hub));
+            std::future::ready(Ok::<(), &str>(()))
+        };
+        let is_ours = move || ours.load(std::sync::atomic::Ordering::Acquire);
+        let job = tokio::spawn(run(hubs.clone(), is_ours, remove));
+        // tidy: the clock is paused
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        assert!(content.calls().0.is_empty());
+        turn.store(true, std::sync::atomic::Ordering::Release);
+        settled(&hubs).await;
+        assert_eq!(content.calls().0, [hub, hub]);
+        job.abort();
     }
 
     #[tokio::test(start_paused = true)]
     async fn hub_that_cannot_be_removed_keeps_no_other_from_it() {
-        let dir = new_dir();
-        let hubs = hubs(&dir);
-        let (stuck, other) = (doomed(&hubs, "stuck"), doomed(&hubs, "other"));
-        let on_fault = FaultHandler::new(|cause| panic!("{cause}"));
+        let decided = Decided::new();
+        let hubs = hubs(&decided);
+        let stuck = doomed(&hubs, "stuck").await;
+        let other = doomed(&hubs, "other").await;
         let remove = move |hub| {
             std::future::ready(match hub == stuck {
-                true => Err(ProposeError::Overloaded),
+                true => Err("too much waits"),
                 false => Ok(()),
             })
         };
-        let job = tokio::spawn(run(hubs.clone(), on_fault, remove));
+        let job = tokio::spawn(run(hubs.clone(), || true, remove));
         while hubs.doomed().contains(&other) {
             // tidy: the clock is paused
             tokio::time::sleep(Duration::from_secs(1)).await;

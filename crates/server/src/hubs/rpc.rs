@@ -2,19 +2,18 @@
 
 use std::sync::Arc;
 
+use futures::FutureExt;
 use longhaul_frontend::{ChangeRefused, Existing, Hubs, UnknownHub};
 use longhaul_types::{HubId, HubName};
 use tonic::codegen::BoxFuture;
 
-use super::{HUBS_MAX, HubRegistry, RegistryError};
-use crate::fault::FaultHandler;
+use super::{HUBS_MAX, HubError, HubRegistry};
 
 /// Answers lookups, and changes the registry where that is allowed.
 pub(crate) struct HubsOverRpc {
     pub(crate) registry: Arc<HubRegistry>,
     /// Whether clients may make and delete hubs.
     pub(crate) managed: bool,
-    pub(crate) on_fault: FaultHandler,
 }
 
 impl Hubs for HubsOverRpc {
@@ -23,23 +22,32 @@ impl Hubs for HubsOverRpc {
         found.ok_or_else(|| UnknownHub { name: name.clone() })
     }
 
+    fn first_use(&self, name: HubName) -> BoxFuture<Option<HubId>, ChangeRefused> {
+        let registry = self.registry.clone();
+        async move { registry.first_use(&name).await.map_err(refused) }.boxed()
+    }
+
     fn create(&self, name: HubName, existing: Existing) -> BoxFuture<(), ChangeRefused> {
-        self.change(move |registry| match existing {
-            Existing::Kept => registry.create(&name).map(drop),
-            Existing::Replaced => registry.recreate(&name).map(drop),
+        let registry = self.registry.clone();
+        self.change(async move {
+            match existing {
+                Existing::Kept => registry.create(&name).await.map(drop),
+                Existing::Replaced => registry.recreate(&name).await.map(drop),
+            }
         })
     }
 
     fn delete(&self, name: HubName) -> BoxFuture<(), ChangeRefused> {
-        self.change(move |registry| registry.delete(&name))
+        let registry = self.registry.clone();
+        self.change(async move { registry.delete(&name).await })
     }
 }
 
 impl HubsOverRpc {
-    /// Makes a change where waiting for the disk hurts nobody.
+    /// Makes a change, if that is allowed. Once begun, it is finished even if the caller goes away.
     fn change(
         &self,
-        change: impl FnOnce(&HubRegistry) -> Result<(), RegistryError> + Send + 'static,
+        change: impl Future<Output = Result<(), HubError>> + Send + 'static,
     ) -> BoxFuture<(), ChangeRefused> {
         if !self.managed {
             return Box::pin(std::future::ready(Err(ChangeRefused::NotAllowed {
@@ -47,18 +55,18 @@ impl HubsOverRpc {
                 switch: "hubs.manage_over_rpc",
             })));
         }
-        let (registry, on_fault) = (self.registry.clone(), self.on_fault.clone());
-        // Once begun, it is finished even if the caller goes away.
-        let change = tokio::task::spawn_blocking(move || change(&registry));
-        Box::pin(async move {
+        let change = tokio::spawn(change);
+        async move {
             let outcome = change.await.expect("a change does not panic");
-            outcome.map_err(|error| match error {
-                RegistryError::Full { .. } => ChangeRefused::TooMany { max: HUBS_MAX },
-                error => {
-                    on_fault.raise(&error);
-                    ChangeRefused::Broken(error.to_string())
-                }
-            })
-        })
+            outcome.map_err(refused)
+        }
+        .boxed()
+    }
+}
+
+fn refused(error: HubError) -> ChangeRefused {
+    match error {
+        HubError::Full { .. } => ChangeRefused::TooMany { max: HUBS_MAX },
+        HubError::Unavailable(why) => ChangeRefused::Unavailable(why),
     }
 }

@@ -2,7 +2,8 @@
 
 use std::sync::{Arc, Weak};
 
-use longhaul_partition::{Figures, Partition, Partitions, WorkKind};
+use longhaul_partition::{Figures, Partitions, WorkKind};
+use longhaul_types::PartitionId;
 use longhaul_wal::Wal;
 use metrics::{Gauge, describe_gauge, gauge};
 
@@ -77,12 +78,12 @@ impl NodeGauges {
             WAL_QUEUED,
             "Bytes waiting to be written to the write-ahead log."
         );
-        let register = |partition: &Partition| {
-            let id = partition.id().to_string();
+        let register = |partition: PartitionId| {
+            let id = partition.to_string();
             OF_PARTITIONS.map(|(name, _, _)| gauge!(name, "partition" => id.clone()))
         };
         Self(Arc::new(Sources {
-            of_partitions: partitions.iter().map(register).collect(),
+            of_partitions: partitions.count().all().map(register).collect(),
             partitions: partitions.clone(),
             wal: Arc::downgrade(wal),
             work_items_out: gauge!(WORK_ITEMS_OUT),
@@ -98,8 +99,11 @@ impl NodeGauges {
     pub(crate) fn refresh(&self) {
         let sources = &*self.0;
         let mut parked = [0; WorkKind::ALL.len()];
-        for (partition, gauges) in sources.partitions.iter().zip(&sources.of_partitions) {
-            let figures = partition.figures();
+        let all = sources.partitions.count().all();
+        for (partition, gauges) in all.zip(&sources.of_partitions) {
+            // One without a replica here counts nothing.
+            let hosted = sources.partitions.hosted(partition);
+            let figures = hosted.map(|it| it.figures()).unwrap_or_default();
             for (sum, of_partition) in parked.iter_mut().zip(figures.parked) {
                 *sum += of_partition;
             }

@@ -2,13 +2,20 @@
 
 use std::fs;
 
+use longhaul_server::node::Node;
+
 use crate::support::{connect_to, new_dir, start, start_in};
+
+fn cluster_of(node: &Node) -> String {
+    let formed = node.about().formed.get();
+    formed.expect("it serves").cluster.clone()
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn restarted_node_has_its_identity_and_hubs() {
     let dir = new_dir();
     let node = start_in(&dir).await;
-    let cluster = node.about().cluster.clone();
+    let cluster = cluster_of(&node);
     connect_to(&node, "made-by-use")
         .await
         .hello()
@@ -19,7 +26,7 @@ async fn restarted_node_has_its_identity_and_hubs() {
     let node = start(&dir, |config| config.hubs.dynamic = false)
         .await
         .expect("starts");
-    assert_eq!(node.about().cluster, cluster);
+    assert_eq!(cluster_of(&node), cluster);
     let hubs: Vec<String> = node.hubs().iter().map(ToString::to_string).collect();
     assert_eq!(hubs, ["default", "made-by-use"]);
     node.stop().await;
@@ -40,7 +47,6 @@ async fn check_refused(dir: &tempfile::TempDir, parts: &[&str]) {
 async fn losses_are_noticed() {
     for (lost, parts) in [
         ("state", ["state", "missing"]),
-        ("hubs.json", ["hubs.json", "missing"]),
         ("wal", ["wal", "lost"]),
         ("wal.watermark", ["watermark", "missing"]),
         ("identity.json", ["identity.json", "holds wal"]),
@@ -55,6 +61,28 @@ async fn losses_are_noticed() {
         };
         removed.expect("there");
         check_refused(&dir, &parts).await;
+    }
+}
+
+/// What the log still has is not lost; what it has no more is.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_catalog_is_noticed_or_does_not_matter() {
+    let dir = new_dir();
+    let node = start_in(&dir).await;
+    connect_to(&node, "made-by-use")
+        .await
+        .hello()
+        .await
+        .expect("made");
+    let hubs = node.hubs();
+    node.stop().await;
+    fs::remove_file(dir.path().join("data/catalog")).expect("there");
+    match start(&dir, |config| config.hubs.dynamic = false).await {
+        Ok(node) => {
+            assert_eq!(node.hubs(), hubs);
+            node.stop().await;
+        }
+        Err(error) => assert!(format!("{error:#}").contains("catalog"), "{error:#}"),
     }
 }
 

@@ -132,7 +132,8 @@ async fn unknown_hubs_are_refused_where_they_are_not_made() {
 async fn two_nodes_run_in_one_process() {
     let dirs = [new_dir(), new_dir()];
     let (one, other) = (start_in(&dirs[0]).await, start_in(&dirs[1]).await);
-    assert_ne!(one.about().cluster, other.about().cluster);
+    let cluster = |node: &Node| node.about().formed.get().map(|it| it.cluster.clone());
+    assert_ne!(cluster(&one), cluster(&other));
     one.stop().await;
     connect_to(&other, "default")
         .await

@@ -13,9 +13,8 @@ use longhaul_proto::sidecar::{
     OrchestrationStatus, OrchestratorAction, OrchestratorResponse, WorkItem,
 };
 use longhaul_server::config::Config;
-use longhaul_server::data_dir::{DataDir, Fresh, PartitionsWanted};
+use longhaul_server::data_dir::{DataDir, Fresh};
 use longhaul_server::node::Node;
-use longhaul_types::PartitionCount;
 use tokio::net::TcpListener;
 use tonic::transport::Channel;
 use tonic::{Code, Status, Streaming};
@@ -183,16 +182,11 @@ async fn stopped_node_leaves_nothing_in_use() {
             .expect("free again");
     }
     client.hello().await.expect_err("nobody is there");
-    let wanted = PartitionsWanted {
-        count: PartitionCount::new(4).expect("a power of two"),
-        insisted_by: None,
-    };
     let data = dir.path().join("data");
     let fresh = Fresh {
-        cluster_id: [0; 16],
-        token_key: [0; 32],
+        directory: [0; 16],
         now: std::time::SystemTime::UNIX_EPOCH,
     };
-    let data = DataDir::open(&data, &wanted, fresh);
+    let data = DataDir::open(&data, fresh);
     assert!(data.expect("free again").identity().has_log);
 }

@@ -55,7 +55,7 @@ impl MemRows {
         dir: &Path,
         manifest: &SnapshotManifest,
     ) -> Result<Self, TableFault> {
-        let mut layers = Layers::default();
+        let mut durable = BTreeMap::new();
         for file in &manifest.files {
             let path = dir.join(&file.name);
             let content = std::fs::read(&path).map_err(|error| fault(path.display(), error))?;
@@ -64,13 +64,22 @@ impl MemRows {
                 let malformed = || fault(path.display(), "the file is malformed");
                 let key = take_part(&mut rest).ok_or_else(malformed)?;
                 let value = take_part(&mut rest).ok_or_else(malformed)?;
-                layers.durable.insert(key.to_vec(), value);
+                durable.insert(key.to_vec(), value);
             }
         }
-        Ok(Self {
+        Ok(Self::of(incarnation, durable))
+    }
+
+    /// These rows, durable.
+    pub(super) fn of(incarnation: u64, durable: BTreeMap<Vec<u8>, Bytes>) -> Self {
+        let layers = Layers {
+            durable,
+            fresh: BTreeMap::new(),
+        };
+        Self {
             incarnation,
             layers: RwLock::new(Some(Arc::new(layers))),
-        })
+        }
     }
 
     /// Which copy of the partition this is.

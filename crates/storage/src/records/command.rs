@@ -3,6 +3,7 @@
 //! On the hot path twice: encoded when proposed, decoded when applied.
 
 use bytes::Bytes;
+use longhaul_engine::RequestId;
 use longhaul_engine::command::{
     Batch, Command, CompleteBatch, CreateInstance, DueOperation, DueTimer, PurgeTarget,
     ReusePolicy, StateChange,
@@ -24,7 +25,7 @@ pub fn encode_batch(batch: &Batch) -> Bytes {
         at: Some(timestamp_to_wire(batch.at)),
         proposer: batch.proposer,
         number: batch.number,
-        commands: batch.commands.iter().map(to_wire).collect(),
+        commands: batch.commands.iter().map(command_to_wire).collect(),
     })
 }
 
@@ -41,12 +42,14 @@ pub fn decode_batch(entry: Bytes) -> Result<Batch, Corrupt> {
         commands: batch
             .commands
             .into_iter()
-            .map(from_wire)
+            .map(command_from_wire)
             .collect::<Result<_, _>>()?,
     })
 }
 
-fn to_wire(command: &Command) -> wire::Command {
+/// A command as it stands in a batch, to be encoded as a part of something else.
+#[must_use]
+pub fn command_to_wire(command: &Command) -> wire::Command {
     let body = match command {
         Command::CreateInstance(create) => Body::CreateInstance(create_to_wire(create)),
         Command::RaiseEvent { key, event } => Body::RaiseEvent(c::RaiseEvent {
@@ -135,6 +138,11 @@ fn to_wire(command: &Command) -> wire::Command {
             first: *first,
             messages: messages.iter().map(message::to_wire).collect(),
         }),
+        Command::Once { request, command } => Body::Once(Box::new(c::Once {
+            request_high: (request.0 >> 64) as u64,
+            request_low: request.0 as u64,
+            command: Some(Box::new(command_to_wire(command))),
+        })),
         Command::AckOutbox { target, through } => Body::AckOutbox(c::AckOutbox {
             target: target.0.into(),
             through: *through,
@@ -145,7 +153,11 @@ fn to_wire(command: &Command) -> wire::Command {
     }
 }
 
-fn from_wire(command: wire::Command) -> Result<Command, Corrupt> {
+/// The command that [`command_to_wire`] made.
+///
+/// # Errors
+/// [`Corrupt`] says what is wrong with it.
+pub fn command_from_wire(command: wire::Command) -> Result<Command, Corrupt> {
     Ok(match required(command.command, "command")? {
         Body::CreateInstance(create) => Command::CreateInstance(Box::new(self::create(create)?)),
         Body::RaiseEvent(raise) => Command::RaiseEvent {
@@ -218,6 +230,10 @@ fn from_wire(command: wire::Command) -> Result<Command, Corrupt> {
                 .into_iter()
                 .map(message::from_wire)
                 .collect::<Result<_, _>>()?,
+        },
+        Body::Once(once) => Command::Once {
+            request: RequestId(u128::from(once.request_high) << 64 | u128::from(once.request_low)),
+            command: Box::new(command_from_wire(*required(once.command, "command")?)?),
         },
         Body::AckOutbox(ack) => Command::AckOutbox {
             target: partition_id(ack.target)?,

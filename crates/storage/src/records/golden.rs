@@ -85,6 +85,10 @@ fn records_keep_their_bytes() {
     for (name, row) in [
         ("partition-row", samples::partition_row()),
         ("partition-row-indexed", samples::indexed_partition_row()),
+        (
+            "partition-row-requests",
+            samples::partition_row_with_requests(),
+        ),
     ] {
         let record = encoded(|out| put_partition_row(&row, out));
         check(name, &row, &record, decode_partition_row);

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use bytes::{BufMut, Bytes};
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+use longhaul_engine::requests::{RecentRequests, RequestId};
 use longhaul_engine::tables::PartitionState;
 use longhaul_proto::storage::v1 as wire;
-use longhaul_types::{PartitionCount, PartitionId};
+use longhaul_types::{PartitionCount, PartitionId, Timestamp};
 
 use super::values::{out_of_range, partition_id, required, timestamp, timestamp_to_wire};
 use super::{Corrupt, envelope};
@@ -78,6 +79,7 @@ fn state_to_wire(state: &PartitionState) -> wire::PartitionState {
         clock: Some(timestamp_to_wire(state.clock)),
         sent: numbers_to_wire(&state.sent),
         received: numbers_to_wire(&state.received),
+        requests: requests_to_wire(&state.requests),
     }
 }
 
@@ -91,7 +93,40 @@ fn state(state: wire::PartitionState) -> Result<PartitionState, Corrupt> {
         clock: timestamp(state.clock, "clock")?,
         sent: numbers(state.sent)?,
         received: numbers(state.received)?,
+        requests: requests(state.requests)?,
     })
+}
+
+fn requests_to_wire(requests: &RecentRequests) -> Vec<wire::partition_state::Requests> {
+    let mut by_time: Vec<(Timestamp, BytesMut)> = Vec::new();
+    for (at, request) in requests.iter() {
+        if by_time.last().is_none_or(|(last, _)| *last != at) {
+            by_time.push((at, BytesMut::new()));
+        }
+        if let Some((_, ids)) = by_time.last_mut() {
+            ids.put_u128(request.0);
+        }
+    }
+    let by_time = by_time.into_iter();
+    by_time
+        .map(|(at, ids)| wire::partition_state::Requests {
+            at: Some(timestamp_to_wire(at)),
+            ids: ids.freeze(),
+        })
+        .collect()
+}
+
+fn requests(requests: Vec<wire::partition_state::Requests>) -> Result<RecentRequests, Corrupt> {
+    let mut all = Vec::new();
+    for wire::partition_state::Requests { at, mut ids } in requests {
+        let at = timestamp(at, "time of requests")?;
+        while !ids.is_empty() {
+            let id = ids.try_get_u128();
+            let id = id.map_err(|_| out_of_range("bytes of requests", ids.len() as i64))?;
+            all.push((at, RequestId(id)));
+        }
+    }
+    Ok(all.into_iter().collect())
 }
 
 fn numbers_to_wire(numbers: &BTreeMap<PartitionId, u64>) -> BTreeMap<u32, u64> {

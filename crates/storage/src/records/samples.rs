@@ -20,6 +20,7 @@ use longhaul_engine::instance::{
 };
 use longhaul_engine::key::InstanceKey;
 use longhaul_engine::message::{ChildEnd, Creation, Message, MessageBody, RewindChild};
+use longhaul_engine::requests::{RecentRequests, RequestId};
 use longhaul_engine::tables::PartitionState;
 use longhaul_types::{ExecutionId, HubId, InstanceId, PartitionCount, PartitionId, Timestamp};
 
@@ -339,9 +340,19 @@ pub(crate) fn partition_row() -> PartitionRow {
             clock: NOON,
             sent: [(PartitionId(0), 12), (PartitionId(3), 1)].into(),
             received: [(PartitionId(1), 300)].into(),
+            requests: RecentRequests::default(),
         },
         indexes_version: 0,
     }
+}
+
+/// With requests of two moments.
+pub(crate) fn partition_row_with_requests() -> PartitionRow {
+    let mut row = partition_row();
+    let requests = [(NOON, 1), (NOON, u128::MAX), (at(1), 1 << 64 | 2)];
+    let requests = requests.into_iter();
+    row.state.requests = requests.map(|(at, id)| (at, RequestId(id))).collect();
+    row
 }
 
 pub(crate) fn indexed_partition_row() -> PartitionRow {

@@ -17,6 +17,7 @@ use longhaul_engine::instance::{
 };
 use longhaul_engine::key::InstanceKey;
 use longhaul_engine::message::{ChildEnd, Creation, Message, MessageBody, RewindChild};
+use longhaul_engine::requests::RequestId;
 use longhaul_engine::tables::PartitionState;
 use longhaul_types::{ExecutionId, HubId, InstanceId, PartitionCount, PartitionId, Timestamp};
 use proptest::collection::{btree_map, vec};
@@ -342,14 +343,18 @@ pub(crate) fn any_partition_row() -> impl Strategy<Value = PartitionRow> {
         any_timestamp(),
         numbers(),
         numbers(),
+        vec((any_timestamp(), any::<u128>().prop_map(RequestId)), 0..4),
     )
-        .prop_map(|(id, count, clock, sent, received)| PartitionState {
-            id,
-            count,
-            clock,
-            sent,
-            received,
-        });
+        .prop_map(
+            |(id, count, clock, sent, received, requests)| PartitionState {
+                id,
+                count,
+                clock,
+                sent,
+                received,
+                requests: requests.into_iter().collect(),
+            },
+        );
     let applied = option::of(any_position());
     (applied, payload(), state, any::<u32>()).prop_map(
         |(applied, membership, state, indexes_version)| PartitionRow {
@@ -569,11 +574,24 @@ fn any_entity_command() -> impl Strategy<Value = Command> {
 }
 
 fn any_command() -> impl Strategy<Value = Command> {
+    (option::weighted(0.2, any::<u128>()), any_plain_command()).prop_map(|(request, command)| {
+        match request {
+            Some(request) => Command::Once {
+                request: RequestId(request),
+                command: Box::new(command),
+            },
+            None => command,
+        }
+    })
+}
+
+fn any_plain_command() -> BoxedStrategy<Command> {
     prop_oneof![
         5 => any_lifecycle_command(),
         2 => any_management_command(),
         2 => any_entity_command(),
     ]
+    .boxed()
 }
 
 fn any_lifecycle_command() -> impl Strategy<Value = Command> {

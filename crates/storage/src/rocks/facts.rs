@@ -8,7 +8,7 @@
 use bytes::Bytes;
 use longhaul_engine::tables::TableFault;
 use longhaul_types::PartitionId;
-use rocksdb::{WriteBatch, WriteOptions};
+use rocksdb::{Direction, IteratorMode, WriteBatch, WriteOptions};
 
 use super::{Database, Incarnation};
 use crate::fault::fault;
@@ -45,9 +45,13 @@ impl Database {
     }
 
     pub(super) fn put_fact(&self, key: &[u8], value: &[u8]) -> Result<(), TableFault> {
-        let family = self.family(FAMILY)?;
         let mut batch = WriteBatch::new();
-        batch.put_cf(&family, key, value);
+        batch.put_cf(&self.family(FAMILY)?, key, value);
+        self.write_facts(batch)
+    }
+
+    fn write_facts(&self, batch: WriteBatch) -> Result<(), TableFault> {
+        let family = self.family(FAMILY)?;
         let mut unlogged = WriteOptions::new();
         unlogged.disable_wal(true);
         let written = self
@@ -75,5 +79,30 @@ impl Database {
             &incarnation_key(copy.partition),
             &encode_incarnation(copy.number),
         )
+    }
+
+    /// From now on, and after a crash, there are no rows of this partition.
+    pub(super) fn make_none_current(&self, partition: PartitionId) -> Result<(), TableFault> {
+        let mut batch = WriteBatch::new();
+        batch.delete_cf(&self.family(FAMILY)?, incarnation_key(partition));
+        self.write_facts(batch)
+    }
+
+    /// The partitions that have a copy in use, ascending.
+    pub(super) fn all_current(&self) -> Result<Vec<PartitionId>, TableFault> {
+        let family = self.family(FAMILY)?;
+        let prefix = b"p";
+        let found = self
+            .db
+            .iterator_cf(&family, IteratorMode::From(prefix, Direction::Forward));
+        let mut partitions = Vec::new();
+        for item in found {
+            let (key, _) = item.map_err(|error| fault(FAMILY, error))?;
+            match key[..] {
+                [b'p', high, low] => partitions.push(PartitionId(u16::from_be_bytes([high, low]))),
+                _ => break,
+            }
+        }
+        Ok(partitions)
     }
 }

@@ -12,7 +12,6 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 use longhaul_engine::tables::TableFault;
 use longhaul_types::PartitionId;
-use rocksdb::IngestExternalFileOptions;
 
 use super::{Database, Incarnation};
 use crate::fault::fault;
@@ -27,12 +26,9 @@ impl Database {
         dir: &Path,
     ) -> Result<Incarnation, TableFault> {
         let manifest = snapshot::verify(dir, partition, FileFormat::Sst)?;
-        let _guard = self.families.lock();
+        let mut numbers = self.families.lock();
         let old = self.current(partition)?;
-        let new = Incarnation {
-            partition,
-            number: old.map_or(1, |copy| copy.number + 1),
-        };
+        let new = self.next(&mut numbers, partition, old);
         self.stage(new, dir, &manifest)?;
         self.make_current(new)?;
         if let Some(old) = old {
@@ -50,24 +46,13 @@ impl Database {
     ) -> Result<(), TableFault> {
         let name = copy.name();
         let broken = |error| fault(&name, error);
-        if self.db.cf_handle(&name).is_some() {
-            // An import that failed before the switch, in this process.
-            self.drop_copy(copy)?;
-        }
-        self.create_copy(copy)?;
-        let family = self.family(&name)?;
-        let paths: Vec<PathBuf> = manifest
+        let files: Vec<PathBuf> = manifest
             .files
             .iter()
             .map(|file| dir.join(&file.name))
             .collect();
-        let mut options = IngestExternalFileOptions::default();
-        // Links instead of copies; the ingested files are synced before the call returns.
-        options.set_move_files(true);
-        self.db
-            .ingest_external_file_cf_opts(&family, &options, paths)
-            .map_err(broken)?;
-
+        self.ingest(copy, files)?;
+        let family = self.family(&name)?;
         let row = self.db.get_cf(&family, keys::PARTITION).map_err(broken)?;
         let row = row.ok_or_else(|| fault(&name, "the snapshot has no partition row"))?;
         let row =

@@ -132,6 +132,10 @@ impl Residents {
         }
     }
 
+    pub(super) fn bytes_max(&self) -> usize {
+        self.bytes_max
+    }
+
     pub(super) fn statistics(&self) -> Statistics {
         Statistics {
             resident_instances: self.places.len(),

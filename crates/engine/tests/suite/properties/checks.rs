@@ -47,7 +47,8 @@ pub(crate) fn check(before: &MemTables, after: &MemTables, command: &Command, ou
     );
 }
 
-/// SYS-2: an answer that is not wanted any more, or a request that is refused, leaves no trace but the time.
+/// SYS-2: an answer that is not wanted any more, or a request that is refused, leaves no trace but the time, and
+/// what is forgotten with it.
 fn refusal_changes_nothing(before: &MemTables, after: &MemTables, reply: &Reply) {
     let refused = match reply {
         Reply::Done | Reply::Received { .. } | Reply::Purged { .. } => false,
@@ -62,6 +63,7 @@ fn refusal_changes_nothing(before: &MemTables, after: &MemTables, reply: &Reply)
     if refused {
         let mut before = before.clone();
         before.partition.clock = after.partition.clock;
+        before.partition.requests.forget(after.partition.clock);
         assert_eq!(before, *after, "{reply:?} changed something");
     }
 }

@@ -10,7 +10,7 @@ use longhaul_engine::effects::Outcome;
 use longhaul_engine::history::event;
 use longhaul_engine::message::Message;
 use longhaul_engine::turn::{Answer, decide};
-use longhaul_engine::{Command, InstanceKey, Status};
+use longhaul_engine::{Command, InstanceKey, Reply, RequestId, Status};
 use longhaul_types::{ExecutionId, Timestamp};
 
 use super::hints::Hints;
@@ -33,6 +33,8 @@ pub(crate) struct World {
     pub(super) operations: Vec<DueOperation>,
     /// Signals that clients sent.
     pub(super) signals: u32,
+    /// Requests of clients that had a name.
+    requests: u128,
     pub(super) sections: Sections,
     /// From each partition to the other: message number `index + 1`.
     sent: Vec<Vec<Message>>,
@@ -50,6 +52,7 @@ impl World {
             batches: Vec::new(),
             operations: Vec::new(),
             signals: 0,
+            requests: 0,
             sections: Sections::default(),
             sent: vec![Vec::new(), Vec::new()],
         }
@@ -71,13 +74,11 @@ impl World {
             Step::Raise { pick } => {
                 let key = self.some_instance(*pick);
                 let event = event::event_raised(self.cluster.now, "Ping", Some(b"1"));
-                self.apply_at_home(
-                    Command::RaiseEvent {
-                        key: key.clone(),
-                        event,
-                    },
-                    &key,
-                );
+                let command = Command::RaiseEvent {
+                    key: key.clone(),
+                    event,
+                };
+                self.once(command, &key);
             }
             Step::Suspend { pick } => {
                 let key = self.some_instance(*pick);
@@ -85,7 +86,7 @@ impl World {
                     key: key.clone(),
                     reason: None,
                 };
-                self.apply_at_home(command, &key);
+                self.once(command, &key);
             }
             Step::Resume { pick } => {
                 let key = self.some_instance(*pick);
@@ -93,7 +94,7 @@ impl World {
                     key: key.clone(),
                     reason: None,
                 };
-                self.apply_at_home(command, &key);
+                self.once(command, &key);
             }
             Step::Terminate { pick, recurse } => {
                 let key = self.some_instance(*pick);
@@ -102,7 +103,7 @@ impl World {
                     output: Some("stop".into()),
                     recurse: *recurse,
                 };
-                self.apply_at_home(command, &key);
+                self.once(command, &key);
             }
             Step::Take { pick } => drop(self.take_turn(*pick)),
             Step::Answer {
@@ -176,6 +177,10 @@ impl World {
     pub(super) fn apply(&mut self, partition: usize, command: Command) -> Outcome {
         let before = self.cluster.partitions[partition].clone();
         let outcome = self.cluster.apply(partition, command.clone());
+        let command = match command {
+            Command::Once { command, .. } => *command,
+            command => command,
+        };
         checks::check(
             &before,
             &self.cluster.partitions[partition],
@@ -195,6 +200,25 @@ impl World {
         self.remember(partition);
         self.outcomes[partition].push(outcome.clone());
         outcome
+    }
+
+    /// Applies a client's command by its name, and once more, which changes nothing.
+    pub(super) fn once(&mut self, command: Command, key: &InstanceKey) {
+        self.requests += 1;
+        let once = Command::Once {
+            request: RequestId(self.requests),
+            command: Box::new(command),
+        };
+        let home = self.cluster.home(key);
+        let outcome = self.apply(home, once.clone());
+        if outcome.reply != Reply::Done {
+            return;
+        }
+        let after = self.cluster.partitions[home].clone();
+        let again = self.apply(home, once);
+        assert_eq!(again.reply, Reply::Done);
+        assert_eq!(again.effects, []);
+        assert!(self.cluster.partitions[home] == after, "a repetition");
     }
 
     pub(super) fn apply_at_home(&mut self, command: Command, key: &InstanceKey) -> Outcome {

@@ -4,7 +4,7 @@ use longhaul_engine::command::{CreateInstance, DueOperation, DueTimer, PurgeTarg
 use longhaul_engine::history::entity_event::{self, OperationText};
 use longhaul_engine::history::event;
 use longhaul_engine::message::Creation;
-use longhaul_engine::{Command, InstanceKey};
+use longhaul_engine::{Command, InstanceKey, RequestId};
 use longhaul_types::ExecutionId;
 
 use super::line::{Line, moment, status};
@@ -12,6 +12,17 @@ use crate::support::Cluster;
 
 /// The command that a line means.
 pub(crate) fn command(cluster: &mut Cluster, line: &Line, key: InstanceKey) -> Command {
+    let command = plain(cluster, line, key);
+    match line.get_number::<u64>("once") {
+        Some(request) => Command::Once {
+            request: RequestId(request.into()),
+            command: Box::new(command),
+        },
+        None => command,
+    }
+}
+
+fn plain(cluster: &mut Cluster, line: &Line, key: InstanceKey) -> Command {
     match line.word(0) {
         "create" => create(cluster, line, key),
         "raise" => {

@@ -41,6 +41,7 @@ transcripts! {
     events_processed
     fan_out_fan_in
     force_terminate
+    once_and_again
     outstanding_work
     owner_lane
     purge_entity

@@ -1,5 +1,6 @@
 //! Calls that concern many instances, or entities, on a node in memory with a scripted worker.
 
+mod elsewhere;
 mod entities;
 mod limits;
 mod purging;

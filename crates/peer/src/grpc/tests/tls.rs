@@ -15,11 +15,11 @@ use crate::Tcp;
 const CHECK: Duration = Duration::from_millis(20);
 
 /// Far longer than anything here takes.
-const DEADLINE: Duration = Duration::from_secs(30);
+pub(super) const DEADLINE: Duration = Duration::from_secs(30);
 
-type Authority = CertifiedIssuer<'static, KeyPair>;
+pub(super) type Authority = CertifiedIssuer<'static, KeyPair>;
 
-fn authority() -> Authority {
+pub(super) fn authority() -> Authority {
     let mut params = CertificateParams::default();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let key = KeyPair::generate().expect("a key");
@@ -27,12 +27,12 @@ fn authority() -> Authority {
 }
 
 /// The years in which a certificate is good.
-type Years = std::ops::Range<i32>;
+pub(super) type Years = std::ops::Range<i32>;
 
-const NOW: Years = 2020..4000;
+pub(super) const NOW: Years = 2020..4000;
 
 /// Writes a node's files into a directory of its own.
-fn issue(dir: &Path, authority: &Authority, node: u64, years: Years) -> TlsFiles {
+pub(super) fn issue(dir: &Path, authority: &Authority, node: u64, years: Years) -> TlsFiles {
     let name = format!("node-{node}.peers.test");
     let mut params = CertificateParams::new([name]).expect("a name");
     params.not_before = date_time_ymd(years.start, 1, 1);

@@ -79,12 +79,20 @@ macro_rules! over_every_network {
     };
 }
 
+mod beginning;
+mod divergence;
+mod gray;
+mod members;
+mod rejoin;
+
 over_every_network!(
     two_of_three_go_on_without_their_leader,
     a_follower_behind_the_log_gets_the_state_instead,
     reads_wait_for_what_a_majority_knows,
     leadership_can_be_handed_over,
     a_node_that_was_away_does_not_depose_the_leader,
+    a_node_that_was_set_back_gets_nothing_more,
+    a_vote_outlives_a_crash,
 );
 
 /// Voters, and what was acknowledged to whom asked them.
@@ -332,6 +340,77 @@ async fn a_node_that_was_away_does_not_depose_the_leader(kind: Kind) {
     cluster.converge().await;
     let (still, _, still_term) = cluster.leader(&[0, 1, 2]).await;
     assert_eq!((still, still_term), (at, term));
+    cluster.stop().await;
+}
+
+async fn a_node_that_was_set_back_gets_nothing_more(kind: Kind) {
+    let mut cluster = Cluster::start(3, kind).await;
+    cluster.propose(&[0, 1, 2], 20).await;
+    cluster.converge().await;
+    let (leader, group, term) = cluster.leader(&[0, 1, 2]).await;
+    let back = (leader + 1) % 3;
+    let others: Vec<usize> = (0..3).filter(|other| *other != back).collect();
+    let node = cluster.nodes[back].clone();
+    let older = (node.disk.fork(), node.ledger.fork());
+    cluster.propose(&[0, 1, 2], 20).await;
+    cluster.converge().await;
+
+    cluster.groups[back].take().expect("running").stop().await;
+    (cluster.nodes[back].disk, cluster.nodes[back].ledger) = older;
+    cluster.groups[back] = Some(cluster.nodes[back].start().await.expect("starts"));
+    cluster.propose(&others, 20).await;
+    // tidy: the clock is paused; long enough for many attempts.
+    time::sleep(20 * GroupConfig::default().election_timeout_max).await;
+    cluster.propose(&others, 1).await;
+    assert_eq!(
+        group.leadership().borrow().term,
+        term,
+        "and stays the leader"
+    );
+    let has = cluster.nodes[back].ledger.commands();
+    assert!(has.len() <= 20, "{} entries", has.len());
+
+    // Emptied, and no member meanwhile, it is as good as new.
+    cluster.groups[back].take().expect("running").stop().await;
+    let staying = others.iter().map(|at| cluster.nodes[*at].id).collect();
+    group.change_voters(staying).await.expect("leads");
+    cluster.nodes[back].disk = LogDisk::default();
+    cluster.nodes[back].ledger = Ledger::default();
+    cluster.groups[back] = Some(cluster.nodes[back].start().await.expect("starts"));
+    let added = group.add_learner(cluster.nodes[back].id).await;
+    added.expect("leads");
+    cluster.propose(&others, 1).await;
+    cluster.converge().await;
+    drop(group);
+    cluster.stop().await;
+}
+
+async fn a_vote_outlives_a_crash(kind: Kind) {
+    let mut cluster = Cluster::start(3, kind).await;
+    cluster.propose(&[0, 1, 2], 1).await;
+    cluster.converge().await;
+    let (leader, _, _) = cluster.leader(&[0, 1, 2]).await;
+    for at in (0..3).filter(|at| *at != leader) {
+        let before = *cluster.groups[at]
+            .as_ref()
+            .expect("running")
+            .leadership()
+            .borrow();
+        cluster.network.cut_off(cluster.nodes[at].id);
+        cluster.groups[at] = None;
+        cluster.nodes[at].disk.crash();
+        let group = cluster.nodes[at].start().await.expect("starts");
+        let mut after = group.leadership();
+        let after = *after.wait_for(|seen| seen.term > 0).await.expect("running");
+        assert!(after.term >= before.term, "{after:?} after {before:?}");
+        assert!(!after.is_leader);
+        // What it has applied may be old, and it says so.
+        assert!(group.read_barrier().await.is_err());
+        cluster.groups[at] = Some(group);
+        cluster.network.reconnect(cluster.nodes[at].id);
+        cluster.propose(&[0, 1, 2], 1).await;
+        cluster.converge().await;
+    }
     cluster.stop().await;
 }
 

@@ -28,7 +28,7 @@ use super::{
 };
 use crate::{
     codec::wire::{self, answer},
-    types::{Entry, EntryPayload, LogId, TypeConfig},
+    types::{Content, Entry, EntryPayload, LogId, TypeConfig},
 };
 
 /// Requests on the way whose answers nobody has taken yet; the window is what bounds them.
@@ -221,7 +221,8 @@ fn parts(
 fn entry_bytes(entry: &Entry) -> usize {
     ENTRY_OVERHEAD
         + match &entry.payload {
-            EntryPayload::Normal(commands) => commands.0.len(),
+            EntryPayload::Normal(Content::Commands(commands)) => commands.len(),
+            EntryPayload::Normal(Content::Check(_)) => 0,
             EntryPayload::Blank | EntryPayload::Membership(_) => 0,
         }
 }
@@ -231,11 +232,11 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
-    use crate::types::{Commands, NodeId, Vote};
+    use crate::types::{NodeId, Vote};
 
     fn request(sizes: &[usize]) -> AppendEntriesRequest<TypeConfig> {
         let entries = (5..).zip(sizes).map(|(index, size)| {
-            let commands = Commands(Bytes::from(vec![0; *size]));
+            let commands = Content::Commands(Bytes::from(vec![0; *size]));
             Entry::new(
                 LogId::new_term_index(2, index),
                 EntryPayload::Normal(commands),

@@ -13,7 +13,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use longhaul_peer::{Class, Link, LinkReceiver, LinkSender, Links};
+use longhaul_peer::{Class, Link, LinkReceiver, LinkSender, Links, OpenError};
 use longhaul_wal::GroupId;
 use parking_lot::Mutex;
 use tokio::{
@@ -119,8 +119,13 @@ impl Dialogue {
 }
 
 /// Opens links for a dialogue, for ever: again at once when one has broken, and otherwise when
-/// somebody wants to ask.
-pub(super) async fn keep(dialogue: Arc<Dialogue>, links: Arc<dyn Links>, to: NodeId) {
+/// somebody wants to ask. Whether the node has ended is told once for each link that broke.
+pub(super) async fn keep(
+    dialogue: Arc<Dialogue>,
+    links: Arc<dyn Links>,
+    to: NodeId,
+    ended: impl Fn() + Send,
+) {
     let mut broken = false;
     for failures in 1.. {
         if !broken {
@@ -136,6 +141,9 @@ pub(super) async fn keep(dialogue: Arc<Dialogue>, links: Arc<dyn Links>, to: Nod
                 broken = true;
             }
             Err(error) => {
+                if broken && matches!(error, OpenError::Absent { .. }) {
+                    ended();
+                }
                 dialogue.down(error.to_string(), failures);
                 broken = false;
             }

@@ -268,6 +268,14 @@ impl Replicas {
         }
     }
 
+    /// Has every group that the node has led elect another leader.
+    fn succeed(&self, ended: NodeId) {
+        let plugs = self.0.lock();
+        for (group, (_, replica)) in &plugs.attached {
+            tokio::spawn(replica.clone().succeed(*group, ended));
+        }
+    }
+
     /// # Errors
     /// Says that the group is not here.
     fn find(&self, group: GroupId, node: NodeId) -> Result<Attached, String> {
@@ -301,9 +309,11 @@ impl Shared {
         let dialogue = dialogues.entry(to).or_insert_with(|| {
             let dialogue = Arc::new(Dialogue::new(&self.config));
             let links = self.links.clone();
+            let replicas = self.replicas.clone();
+            let ended = move || replicas.succeed(to);
             self.jobs
                 .lock()
-                .spawn(dialogue::keep(dialogue.clone(), links, to));
+                .spawn(dialogue::keep(dialogue.clone(), links, to, ended));
             dialogue
         });
         dialogue.clone()

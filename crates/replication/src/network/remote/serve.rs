@@ -11,7 +11,7 @@ use longhaul_peer::Link;
 use openraft::raft::AppendEntriesRequest;
 use tokio::task::coop;
 
-use super::{RemoteConfig, Replicas};
+use super::{Attached, RemoteConfig, Replicas};
 use crate::{
     codec::wire::{self, Arrived, Call, answer},
     types::{NodeId, Raft, TypeConfig},
@@ -112,11 +112,12 @@ impl Serving {
     }
 
     fn answer(&self, arrived: Arrived) -> BoxFuture<'static, answer::Body> {
-        let replica = self.replicas.find(arrived.group, self.node);
+        let node = self.node;
+        let replica = self.replicas.find(arrived.group, node);
         let call = arrived.call.map_err(|fault| fault.to_string());
         async move {
             let answered = match (replica, call) {
-                (Ok(replica), Ok(call)) => ask(replica.raft, call).await,
+                (Ok(replica), Ok(call)) => ask(node, replica, call).await,
                 (Err(reason), _) | (_, Err(reason)) => Err(reason),
             };
             answered.unwrap_or_else(answer::Body::Unanswered)
@@ -125,26 +126,21 @@ impl Serving {
     }
 }
 
-async fn ask(raft: Raft, call: Call) -> Result<answer::Body, String> {
+async fn ask(node: NodeId, replica: Attached, call: Call) -> Result<answer::Body, String> {
+    let Attached { raft, guard, .. } = replica;
     match call {
         Call::Append(request) => append(raft, request).await,
         Call::Vote(request) => {
-            let response = raft.vote(request).await;
-            response
-                .map(|response| answer::Body::Vote(wire::vote_answer(&response)))
-                .map_err(said)
+            let response = guard.vote(&raft, request).await;
+            response.map(|response| answer::Body::Vote(wire::vote_answer(&response)))
         }
         Call::PreVote(request) => {
-            let response = raft.pre_vote(request).await;
-            response
-                .map(|response| answer::Body::PreVote(wire::vote_answer(&response)))
-                .map_err(said)
+            let response = guard.pre_vote(&raft, request).await;
+            response.map(|response| answer::Body::PreVote(wire::vote_answer(&response)))
         }
         Call::TransferLeader(request) => {
-            let response = raft.handle_transfer_leader(request).await;
-            response
-                .map(|response| wire::transfer_answer(&response))
-                .map_err(said)
+            let response = guard.transfer_leader(node, &raft, request).await;
+            response.map(|response| wire::transfer_answer(&response))
         }
     }
 }

@@ -19,7 +19,7 @@ use crate::{
     codec::wire::{Arrived, Call, SnapshotPart},
     network::Network,
     testing::{Ledger, LogDisk, StagedCounts, State},
-    types::{Commands, Entry, EntryPayload, LogId},
+    types::{Content, Entry, EntryPayload, LogId},
 };
 
 const HERE: NodeId = NodeId(1);
@@ -66,7 +66,7 @@ fn vote_request() -> VoteRequest<TypeConfig> {
 
 /// A request with one entry at `index`.
 fn append_request(index: u64) -> AppendEntriesRequest<TypeConfig> {
-    let commands = Commands(format!("commands {index}").into());
+    let commands = Content::Commands(format!("commands {index}").into());
     let entry = Entry::new(
         LogId::new_term_index(3, index),
         EntryPayload::Normal(commands),

@@ -1,6 +1,7 @@
 //! Commands, and batches of them.
 
 use bytes::Bytes;
+use longhaul_engine::RequestId;
 use longhaul_engine::command::{
     ActivityDraft, Batch, Command, CompleteBatch, CompleteTurn, CreateInstance, DueOperation,
     DueTimer, Ending, Outgoing, PurgeTarget, ReusePolicy, StateChange, TimerDraft,
@@ -114,6 +115,16 @@ pub(crate) fn management_commands() -> Vec<(&'static str, Command)> {
             },
         ),
         ("command-purge", Command::Purge { targets }),
+        (
+            "command-once",
+            Command::Once {
+                request: RequestId(0x0123_4567_89AB_CDEF_0011_2233_4455_6677),
+                command: Box::new(Command::RaiseEvent {
+                    key: key(),
+                    event: event("EventRaised"),
+                }),
+            },
+        ),
         (
             "command-remove",
             Command::Remove {

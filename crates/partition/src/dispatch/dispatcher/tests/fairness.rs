@@ -33,7 +33,9 @@ fn lost_activities_come_back_before_those_that_wait() {
     let tasks = |claimed: Vec<Claimed>| -> Vec<(String, i32)> {
         let of = |claimed: &Claimed| match claimed {
             Claimed::Activity { activity, .. } => (instance_of(claimed), activity.task_id),
-            Claimed::Turn { .. } | Claimed::Batch { .. } => unreachable!("not asked for"),
+            Claimed::Turn { .. } | Claimed::Batch { .. } | Claimed::Encoded(_) => {
+                unreachable!("not asked for")
+            }
         };
         claimed.iter().map(of).collect()
     };

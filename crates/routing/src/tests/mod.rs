@@ -1,0 +1,4 @@
+//! Calls between nodes that come, go and lose each other.
+
+mod calls;
+mod leaders;
