@@ -174,10 +174,9 @@ impl Look<'_> {
     fn next_of_move(&self, partition: PartitionId, plan: &Plan) -> Option<Step> {
         let (change, phase) = plan.moving?;
         let group = self.observed.groups.get(&partition)?;
-        if group.changing {
-            return None;
-        }
         match phase {
+            // What is on its way there, the next leader commits.
+            Phase::CatchingUp if group.changing => None,
             Phase::CatchingUp => match change.add {
                 Some(node) if !group.voters.contains(&node) => match group.learners.get(&node) {
                     None => Some(Step::AddLearner { partition, node }),
@@ -188,7 +187,9 @@ impl Look<'_> {
             },
             Phase::Switching => {
                 let voters = plan.next_voters();
-                Some(if same(&voters, &group.voters) {
+                // A change whose leader was lost may have been left half done: nobody but us goes on with it, and asking for
+                // one that is under way does no harm.
+                Some(if !group.changing && same(&voters, &group.voters) {
                     Step::Decide(Command::Settle { partition, voters })
                 } else {
                     Step::ChangeVoters { partition, voters }

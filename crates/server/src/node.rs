@@ -21,7 +21,7 @@ use crate::fault::FaultHandler;
 use crate::grpc::{GrpcServer, Services, side_routes};
 use crate::http::{self, About, Formed, Pages};
 use crate::hubs::{HubRegistry, ageing, removal};
-use crate::listen::{ListenAddress, ListenError, Listeners, Purpose};
+use crate::listen::{ListenAddress, ListenError, Listeners, Purpose, Reserved};
 use crate::membership::Place;
 use crate::readiness::{self, Readiness};
 use crate::telemetry::gauges::NodeGauges;
@@ -180,7 +180,7 @@ impl Node {
             about: about.clone(),
         };
         let Served {
-            grpc: grpc_sockets,
+            grpc: reserved,
             peers,
             http,
         } = bound.serve_http(pages);
@@ -236,6 +236,10 @@ impl Node {
             health,
             http::probes(readiness.clone()).merge(hosted.admin(&data, &surroundings)),
         )?;
+        let mut grpc_sockets = Vec::new();
+        for reserved in reserved {
+            grpc_sockets.extend(reserved.listen()?.sockets);
+        }
         let grpc = GrpcServer::start(grpc_sockets, Services::new(service, others), &config.grpc);
         // Calls are answered, or held, from now on; a start waits for those who answer them at once.
         let led = tokio::time::timeout(LEADERS_PATIENCE, hosted.wait_for_leaders()).await;
@@ -344,9 +348,10 @@ impl Node {
 
 /// The sockets of a node, before anything is served on them.
 struct Bound {
-    grpc: Listeners,
+    /// Nobody is answered before the node is a member of its cluster, which may take a while.
+    grpc: Reserved,
     peers: Option<Listeners>,
-    plain_grpc: Option<Listeners>,
+    plain_grpc: Option<Reserved>,
     dashboard: Option<Listeners>,
     metrics: Option<Listeners>,
 }
@@ -354,14 +359,13 @@ struct Bound {
 impl Bound {
     async fn bind(config: &Config, plain_grpc: PlainGrpc) -> Result<Self, ListenError> {
         let listen = &config.listen;
-        let grpc = Listeners::bind(
+        let grpc = Reserved::bind(
             &listen.grpc,
             Purpose {
                 key: "listen.grpc",
                 hint: "--port (0 picks a free one)",
             },
-        )
-        .await?;
+        )?;
         let dashboard = bind_optional(
             listen.dashboard.as_ref(),
             Purpose {
@@ -387,7 +391,7 @@ impl Bound {
         )
         .await?;
         let plain_grpc = match plain_grpc {
-            PlainGrpc::IfFree => bind_plain(&listen.grpc.host).await,
+            PlainGrpc::IfFree => bind_plain(&listen.grpc.host),
             PlainGrpc::Off => None,
         };
         Ok(Self {
@@ -404,7 +408,7 @@ impl Bound {
         Ports {
             grpc: self.grpc.address.clone(),
             peers: address(&self.peers),
-            plain_grpc: address(&self.plain_grpc).map(|address| address.port),
+            plain_grpc: self.plain_grpc.as_ref().map(|it| it.address.port),
             dashboard: address(&self.dashboard),
             metrics: address(&self.metrics),
         }
@@ -424,14 +428,8 @@ impl Bound {
         if let Some(listeners) = self.metrics {
             jobs.push(serve(listeners, http::metrics_routes(pages)));
         }
-        let plain = self.plain_grpc.map(|listeners| listeners.sockets);
-        let sockets = self
-            .grpc
-            .sockets
-            .into_iter()
-            .chain(plain.into_iter().flatten());
         Served {
-            grpc: sockets.collect(),
+            grpc: std::iter::once(self.grpc).chain(self.plain_grpc).collect(),
             peers: self.peers,
             http: HttpServers { jobs, stopped },
         }
@@ -440,7 +438,7 @@ impl Bound {
 
 /// HTTP that is served, and sockets on which nothing is yet.
 struct Served {
-    grpc: Vec<tokio::net::TcpListener>,
+    grpc: Vec<Reserved>,
     peers: Option<Listeners>,
     http: HttpServers,
 }
@@ -455,7 +453,7 @@ async fn bind_optional(
     }
 }
 
-async fn bind_plain(host: &str) -> Option<Listeners> {
+fn bind_plain(host: &str) -> Option<Reserved> {
     let address = ListenAddress {
         host: host.to_owned(),
         port: PLAIN_GRPC_PORT,
@@ -464,7 +462,7 @@ async fn bind_plain(host: &str) -> Option<Listeners> {
         key: "listen.grpc",
         hint: "--port",
     };
-    let bound = Listeners::bind(&address, purpose).await;
+    let bound = Reserved::bind(&address, purpose);
     bound
         .inspect_err(
             |error| tracing::debug!(%error, "the port of plain gRPC clients is left alone"),

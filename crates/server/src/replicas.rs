@@ -10,8 +10,8 @@ use longhaul_cluster::catalog::{Catalog, Plan};
 use longhaul_cluster::controller;
 use longhaul_cluster::meta::Hosting;
 use longhaul_engine::tables::PartitionState;
-use longhaul_partition::{Partition, Partitions};
-use longhaul_replication::{GroupId, NodeId};
+use longhaul_partition::{Partition, Partitions, StartError};
+use longhaul_replication::{GroupId, NodeId, StartError as GroupStartError};
 use longhaul_storage::{PartitionTables, RocksStore, Store};
 use longhaul_types::PartitionId;
 use longhaul_wal::Wal;
@@ -32,6 +32,8 @@ pub(crate) struct Replicas {
     pub(crate) resident_bytes_max: usize,
     /// Partitions of which nothing is here.
     pub(crate) absent: Mutex<BTreeSet<PartitionId>>,
+    /// Partitions whose replica here is not what the others are.
+    pub(crate) diverged: Mutex<BTreeSet<PartitionId>>,
 }
 
 impl Replicas {
@@ -59,9 +61,9 @@ impl Replicas {
         for (partition, plan) in catalog.founding.partitions.all().zip(&catalog.plans) {
             let here = self.partitions.hosted(partition).is_some();
             let done = match plan.holds(self.node) {
-                true if !here => self.begin(catalog, partition, plan).await,
+                true if here || self.diverged.lock().contains(&partition) => Ok(()),
+                true => self.begin(catalog, partition, plan).await,
                 false => self.end(partition).await,
-                true => Ok(()),
             };
             if done.is_err() {
                 outcome = done;
@@ -90,9 +92,22 @@ impl Replicas {
         let tables = tables.await??;
         let log = self.wal.group(group_of(partition));
         let store: Arc<dyn Store> = self.store.clone();
-        self.partitions
+        match self
+            .partitions
             .host(partition, tables, log, Some(store))
-            .await?;
+            .await
+        {
+            Err(StartError::Replica(_, GroupStartError::Diverged { .. })) => {
+                self.diverged.lock().insert(partition);
+                tracing::error!(
+                    %partition,
+                    "the replica here differs from the others and is not started; they go on without it. Stop this \
+                     node, empty its data directory and start it again, so that it joins anew"
+                );
+                return Ok(());
+            }
+            hosted => hosted?,
+        };
         // Only one node ever does, and only with those who were there at the beginning.
         if plan.founders.first() == Some(&self.node) {
             let founders = BTreeSet::from_iter(plan.founders.iter().copied());
@@ -112,6 +127,7 @@ impl Replicas {
         self.partitions
             .discard(partition, &log, self.store.clone())
             .await?;
+        self.diverged.lock().remove(&partition);
         self.absent.lock().insert(partition);
         if here {
             tracing::info!(%partition, "the replica that was here has moved away");

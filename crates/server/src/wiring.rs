@@ -147,6 +147,7 @@ impl Hosted {
             wal: wal.clone(),
             resident_bytes_max: instance_memory / usize::from(founding.partitions.get()),
             absent: Mutex::default(),
+            diverged: Mutex::default(),
         };
         led.serve(partitions.clone());
         let newest = membership::placed(&mut catalog).await?;

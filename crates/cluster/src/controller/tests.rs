@@ -25,6 +25,8 @@ enum Event {
     Elect(u16, usize),
     /// Only so many of the next steps are taken.
     Die(usize),
+    /// The next change of voters is left half done.
+    Tear,
 }
 
 struct World {
@@ -35,6 +37,7 @@ struct World {
     groups: BTreeMap<PartitionId, Group>,
     names: u8,
     survives: usize,
+    torn: bool,
 }
 
 impl World {
@@ -52,6 +55,7 @@ impl World {
             groups: BTreeMap::new(),
             names: 0,
             survives: usize::MAX,
+            torn: false,
         }
     }
 
@@ -70,6 +74,7 @@ impl World {
                 }
             }
             Event::Die(survives) => self.survives = survives,
+            Event::Tear => self.torn = true,
         }
     }
 
@@ -218,6 +223,8 @@ impl World {
             "fewer replicas than before"
         );
         group.voters = voters;
+        // Whoever begins a change and is lost leaves it half done for the next leader, who waits to be asked.
+        group.changing = std::mem::take(&mut self.torn);
         if !group.voters.contains(&group.leader) {
             group.leader = group.voters[0];
         }
@@ -275,6 +282,7 @@ fn event() -> impl Strategy<Value = Event> {
         8 => (1_u8..30).prop_map(Event::Pass),
         1 => (0..PARTITIONS, pick.clone()).prop_map(|(partition, pick)| Event::Elect(partition, pick)),
         2 => pick.prop_map(Event::Die),
+        2 => Just(Event::Tear),
     ]
 }
 
@@ -302,6 +310,7 @@ proptest! {
             let plan = &world.catalog.plans[usize::from(partition.0)];
             prop_assert!(same(&plan.voters, &group.voters), "{partition}: {plan:?} {group:?}");
             prop_assert!(plan.moving.is_none());
+            prop_assert!(!group.changing, "{}", partition);
             if usable >= REPLICAS {
                 prop_assert_eq!(plan.voters.len(), REPLICAS);
                 prop_assert!(plan.voters.iter().all(may_hold), "{:?}", plan);
@@ -370,7 +379,10 @@ fn a_node_that_is_to_lead_nothing_is_not_waited_for() {
         *contact = Contact::Up(Duration::ZERO);
     }
     let steps = steps(&world.catalog, &observed, &Config::default());
-    assert!(matches!(steps[..], [Step::TransferLeader { .. }]), "{steps:?}");
+    assert!(
+        matches!(steps[..], [Step::TransferLeader { .. }]),
+        "{steps:?}"
+    );
 }
 
 #[test]
