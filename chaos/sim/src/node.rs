@@ -147,6 +147,11 @@ pub(crate) fn config(plan: &Plan) -> Config {
         queue_bytes_max: plan.queue_bytes_max,
         checkpoint_interval: plan.checkpoint_interval,
         checkpoint_thread: CheckpointThread::Caller,
+        // Alone, whoever waits for a search sees to it that nothing else happens meanwhile.
+        search_thread: match plan.alone {
+            true => CheckpointThread::Blocking,
+            false => CheckpointThread::Caller,
+        },
         durable_checkpoint_bytes: plan.durable_checkpoint_bytes,
         turn_lease_max: Duration::from_secs(30),
         entity_lease_max: Duration::from_secs(30),

@@ -24,7 +24,9 @@ pub(crate) async fn finished<T>(searching: impl Future<Output = T>) -> T {
         let mut here = Context::from_waker(&waker);
         loop {
             let polled = searching.as_mut().poll(&mut here);
-            finish(&metrics);
+            while is_searching(&metrics) {
+                thread::yield_now();
+            }
             let found = listener.found.swap(false, Ordering::AcqRel);
             if polled.is_ready() || !found {
                 return polled;
@@ -32,13 +34,6 @@ pub(crate) async fn finished<T>(searching: impl Future<Output = T>) -> T {
         }
     })
     .await
-}
-
-/// Holds the thread until no search is under way.
-pub(crate) fn finish(metrics: &RuntimeMetrics) {
-    while is_searching(metrics) {
-        thread::yield_now();
-    }
 }
 
 fn is_searching(metrics: &RuntimeMetrics) -> bool {

@@ -99,6 +99,7 @@ fn an_entity_whose_record_is_an_older_one() {
     check(
         Sabotage::StaleEntities,
         &[
+            "everything comes to rest",
             "states of entities change by committed batches",
             "operations of entities are applied once and in order",
             "critical sections are their owner's alone, and end",

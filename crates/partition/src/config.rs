@@ -22,6 +22,8 @@ pub struct Config {
     pub checkpoint_interval: Duration,
     /// Where checkpoints are written.
     pub checkpoint_thread: CheckpointThread,
+    /// Where queries search.
+    pub search_thread: CheckpointThread,
     /// Bytes of log after which storage is made durable, so that the log can be purged.
     pub durable_checkpoint_bytes: u64,
     /// A turn out for longer than this is offered again, since the worker may have lost it; zero for never.
@@ -67,6 +69,7 @@ impl Default for Config {
             queue_bytes_max: 64 << 20,
             checkpoint_interval: Duration::from_secs(1),
             checkpoint_thread: CheckpointThread::Blocking,
+            search_thread: CheckpointThread::Blocking,
             durable_checkpoint_bytes: 16 << 20,
             turn_lease_max: Duration::from_secs(600),
             activity_lease_max: Duration::ZERO,

@@ -8,6 +8,7 @@ use longhaul_engine::history::Frames;
 use longhaul_engine::history::read::{Stored, read};
 use longhaul_engine::query::{EndedFilter, EntityQuery, EntityView, InstanceFilter, TimePosition};
 use longhaul_engine::{Command, InstanceKey, InstanceView, Reply, TableFault, Tables};
+use longhaul_replication::CheckpointThread;
 use longhaul_storage::Look;
 use longhaul_types::{HubId, InstanceId};
 
@@ -172,8 +173,13 @@ impl Partition {
     ) -> Result<T, ReadError> {
         self.barrier().await?;
         let look = self.shared.core.lock().tables.look()?;
-        let found = tokio::task::spawn_blocking(move || search(&look)).await;
-        Ok(found.map_err(|_| ReadError::Unavailable("the search was interrupted"))??)
+        let found = match self.shared.config.search_thread {
+            CheckpointThread::Caller => search(&look),
+            CheckpointThread::Blocking => tokio::task::spawn_blocking(move || search(&look))
+                .await
+                .map_err(|_| ReadError::Unavailable("the search was interrupted"))?,
+        };
+        Ok(found?)
     }
 }
 

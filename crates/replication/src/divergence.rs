@@ -71,7 +71,7 @@ impl Chain {
 
     /// Adds an entry and what came of it; answers the digest of a stretch that ends with it.
     pub(crate) fn add(&mut self, position: Position, content: u64, outcome: u64) -> Option<Check> {
-        let begins = position.index % STRETCH == 0;
+        let begins = position.index.is_multiple_of(STRETCH);
         let digest = match self.next.take() {
             Some((next, digest)) if next == position.index && !begins => digest,
             _ if begins => 0,

@@ -692,7 +692,7 @@ fn a_log_that_completes_nothing_is_stalled_for_as_long_as_something_waits() {
     assert_eq!(log.stalled_for(at(13)), Duration::ZERO);
 
     // What the writer has taken waits as well.
-    let (other, (said, heard)) = (node.group(B), std::sync::mpsc::channel());
+    let (other, (said, heard)) = (node.group(B), sync_channel(1));
     let look = move |_| {
         other.stalled_for(at(20));
         said.send(other.stalled_for(at(24)))

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use longhaul_types::NodeId;
-use tokio::runtime::{Builder, Handle, RngSeed, Runtime, UnhandledPanic};
+use tokio::runtime::{Builder, RngSeed, Runtime};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -14,7 +14,6 @@ use super::process::{Life, Process};
 use super::shared::Shared;
 use crate::dice::Dice;
 use crate::node::Faults;
-use crate::searches;
 
 /// A machine, on or off.
 pub(crate) struct Host {
@@ -215,14 +214,12 @@ pub(crate) fn run_until(runtime: &Runtime, until: Instant) {
     runtime.block_on(async move { tokio::time::sleep_until(until).await });
 }
 
-/// A runtime of one thread whose time goes on when it is told to, and in which a search is done as soon as it is begun.
+/// A runtime of one thread whose time goes on when it is told to.
 pub(crate) fn runtime(seed: u64) -> Runtime {
     Builder::new_current_thread()
         .enable_time()
         .start_paused(true)
         .rng_seed(RngSeed::from_bytes(&seed.to_le_bytes()))
-        .unhandled_panic(UnhandledPanic::ShutdownRuntime)
-        .on_after_task_poll(|_| searches::finish(&Handle::current().metrics()))
         .build()
         .expect("a runtime without threads")
 }

@@ -12,6 +12,7 @@
 mod host;
 mod moves;
 mod network;
+mod panics;
 mod plan;
 mod process;
 mod rest;
@@ -19,4 +20,4 @@ mod shared;
 mod simulation;
 mod troubles;
 
-pub use simulation::run;
+pub use simulation::{moves_replicas, run};

@@ -1,6 +1,5 @@
 //! One run: nodes that live and die while troubles last, then a time in which everything must come to rest.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use longhaul_types::NodeId;
@@ -11,7 +10,8 @@ use tokio::time::Instant;
 use super::host::{self, Host, State};
 use super::moves::Move;
 use super::network::Net;
-use super::plan::ClusterPlan;
+use super::panics;
+use super::plan::{ClusterPlan, Trouble};
 use super::process::Process;
 use super::shared::Shared;
 use super::troubles::Troubles;
@@ -41,14 +41,8 @@ pub fn run(seed: u64, sabotage: Sabotage, echo: bool) -> Outcome {
     let time = TrueTime::default();
     let clock = SimClock::following(time.clone(), 0);
     let world = World::without_machines(work, sabotage, echo, clock);
-    let mut states = vec![];
-    let lived = catch_unwind(AssertUnwindSafe(|| {
-        let mut simulation = Simulation::new(world.clone(), plan, time);
-        states = simulation.run();
-    }));
-    if lived.is_err() {
-        world.broken("nothing panics", "see above".to_owned());
-    }
+    panics::watch();
+    let states = Simulation::new(world.clone(), plan, time).run();
     let (trace, moments) = world.trace();
     let mut disk = xxhash_rust::xxh3::Xxh3::new();
     for machine in world.machines() {
@@ -62,6 +56,14 @@ pub fn run(seed: u64, sabotage: Sabotage, echo: bool) -> Outcome {
         disk: disk.digest128(),
         counts: world.counts(),
     }
+}
+
+/// Whether replicas are moved in the run of a seed, so that they have to be sent whole.
+#[must_use]
+pub fn moves_replicas(seed: u64) -> bool {
+    let (plan, _) = ClusterPlan::of(seed);
+    let moves = |trouble: &Trouble| matches!(trouble, Trouble::Move | Trouble::Wipe);
+    plan.troubles.iter().any(moves)
 }
 
 pub(super) struct Simulation {
@@ -168,6 +170,9 @@ impl Simulation {
     }
 
     fn look_after_everything(&mut self) {
+        if let Some(panicked) = panics::seen() {
+            self.world.broken("nothing panics", panicked);
+        }
         self.shared.net().break_stalled(self.now);
         for number in 0..self.hosts.len() {
             self.look_after(number);

@@ -51,9 +51,10 @@ impl Trace {
     pub(super) fn finish(mut self, state: &PartitionState) -> u64 {
         self.mix([nanos(state.clock), 0, 0]);
         for (which, counters) in [(1, &state.sent), (2, &state.received)] {
-            for (partition, number) in counters {
-                self.mix([which, u64::from(partition.0), *number]);
-            }
+            let weighted = counters
+                .iter()
+                .map(|(partition, number)| number.wrapping_mul(2 * u64::from(partition.0) + 1));
+            self.mix([which, weighted.fold(0, u64::wrapping_add), 0]);
         }
         self.0
     }

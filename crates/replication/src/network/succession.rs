@@ -14,7 +14,7 @@ use crate::types::{NodeId, Vote};
 
 /// How long a follower leaves it to the one whose turn is before its own. Two that ask at the same
 /// time would take each other's votes.
-const TURN: Duration = Duration::from_millis(150);
+const TURN: Duration = Duration::from_millis(250);
 
 impl Attached {
     /// Asks to be elected in place of a leader that has ended, when it is this replica's turn and
