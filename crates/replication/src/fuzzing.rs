@@ -16,6 +16,8 @@ pub enum LogRecord {
     Entry,
     /// A membership with its position.
     Membership,
+    /// What a replica that was removed leaves behind.
+    Note,
 }
 
 /// A record that was understood.
@@ -29,7 +31,13 @@ pub struct Understood {
 
 impl LogRecord {
     /// Every kind.
-    pub const ALL: [Self; 4] = [Self::Vote, Self::Position, Self::Entry, Self::Membership];
+    pub const ALL: [Self; 5] = [
+        Self::Vote,
+        Self::Position,
+        Self::Entry,
+        Self::Membership,
+        Self::Note,
+    ];
 
     /// Reads a record as a starting node does. The error says what is wrong with it.
     ///
@@ -48,6 +56,10 @@ impl LogRecord {
             Self::Membership => {
                 let read = codec::decode_membership(bytes);
                 (read.map(|it| codec::encode_membership(&it)), None)
+            }
+            Self::Note => {
+                let read = codec::decode_note(bytes);
+                (read.map(|it| codec::encode_note(&it)), None)
             }
             Self::Entry => {
                 let read = codec::decode_payload(bytes);

@@ -61,7 +61,7 @@ pub(super) fn log_records() -> Vec<Seed> {
     let records = golden.lines().filter_map(|line| line.split_once(": "));
     records
         .map(|(name, hex)| {
-            let prefixes = ["vote", "log_id", "entry", "membership"];
+            let prefixes = ["vote", "log_id", "entry", "membership", "note"];
             let kind = prefixes.iter().position(|prefix| name.starts_with(prefix));
             let kind = u8::try_from(kind.expect("a kind of record")).expect("few");
             (name.to_owned(), [&[kind][..], &from_hex(hex)].concat())
