@@ -15,6 +15,10 @@ const PAUSE_MAX: Duration = Duration::from_millis(50);
 /// For how long after its beginning a call is repeated, since its repetitions must be recognised.
 const REPEATED_FOR: Duration = RecentRequests::AGE_MAX.checked_div(2).expect("not by zero");
 
+/// For how long at least a call is held up that may have taken effect: who is told that its outcome is unknown cannot do
+/// anything about it, and a repetition is recognised.
+const DOUBTFUL_FOR: Duration = Duration::from_secs(10);
+
 /// For how long a call is held up while nobody takes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Hold {
@@ -38,7 +42,7 @@ pub(crate) enum Next {
 pub(crate) struct Attempts {
     hold: Hold,
     began: Instant,
-    until: Option<Instant>,
+    first_failed: Option<Instant>,
     pause: Duration,
     followed: bool,
     /// An earlier attempt may have taken effect.
@@ -54,7 +58,7 @@ impl Attempts {
         Self {
             hold,
             began,
-            until: None,
+            first_failed: None,
             pause: PAUSE_MIN,
             followed: false,
             unknown: None,
@@ -83,7 +87,11 @@ impl Attempts {
         }
         self.followed = false;
         if let Hold::For(hold) = self.hold {
-            let until = *self.until.get_or_insert(now + hold);
+            let hold = match self.unknown {
+                Some(_) if !hold.is_zero() => hold.max(DOUBTFUL_FOR),
+                _ => hold,
+            };
+            let until = *self.first_failed.get_or_insert(now) + hold;
             if now + self.pause > until.min(self.began + REPEATED_FOR) {
                 return Next::GiveUp(self.last(failure));
             }
@@ -191,9 +199,26 @@ mod tests {
             let mut again = Attempts::new(Instant::now(), Hold::For(HOLD));
             let next = again.failed(now, None, unknown());
             assert_eq!(next, Next::After(PAUSE_MIN));
-            let next = again.failed(now + HOLD, None, last);
+            let next = again.failed(now + DOUBTFUL_FOR, None, last);
             assert_eq!(next, Next::GiveUp(unknown()));
         }
+    }
+
+    #[test]
+    fn a_call_that_may_have_taken_effect_is_held_until_that_is_known() {
+        let now = Instant::now();
+        let mut doubtful = Attempts::new(now, Hold::For(HOLD));
+        doubtful.failed(now, None, Failure::Unknown("the link broke".into()));
+        let later = now + HOLD * 2;
+        let next = doubtful.failed(later, None, not_now());
+        assert!(matches!(next, Next::After(_)), "{next:?}");
+
+        let mut without = Attempts::new(now, Hold::For(HOLD));
+        without.failed(now, None, not_now());
+        assert_eq!(
+            without.failed(later, None, not_now()),
+            Next::GiveUp(not_now())
+        );
     }
 
     #[test]
